@@ -1,0 +1,80 @@
+// One stage of a decoder on one device: its packed weights and its forward pass.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "model/model_config.h"
+#include "model/weight_source.h"
+#include "ops/ops.h"
+#include "parallel/placement.h"
+#include "parallel/planner.h"
+
+namespace fastchat::model {
+
+/// Called with the bytes of checkpoint tensors packed since the last call. Any thread, one at a time.
+using LoadProgress = std::function<void(std::uint64_t bytes)>;
+
+/// Bounds of a step, fixed when a stage is made; the arena is sized by them.
+struct StepLimits {
+  std::int64_t max_num_tokens = 0;
+  std::int64_t max_num_seqs = 0;
+  std::int64_t max_logits_rows = 0;
+};
+
+/// One forward pass of a stage: views of this device's memory, filled before on the same stream.
+struct StageInput {
+  std::int64_t num_tokens = 0;
+  ops::TensorView token_ids;    // i32 [num_tokens]; first stage
+  ops::TensorView hidden;       // f32 [num_tokens, hidden_size], the residual stream; later stages. Overwritten
+  ops::TensorView positions;    // i32 [num_tokens]
+  ops::TensorView slots;        // i32 [num_tokens]
+  ops::AttentionMetadata attention;
+  std::span<const ops::KvLayer> kv;  // one per layer of this stage
+  ops::TensorView logits_rows;  // i32 [num_logits]: token indices; last stage. May be empty
+  std::int64_t num_logits = 0;
+};
+
+struct StageOutput {
+  ops::TensorView hidden;  // f32 [num_tokens, hidden_size]; all but the last stage. In the arena, until the next forward
+  ops::TensorView logits;  // f32 [num_logits, vocab_size]; last stage. In the arena
+};
+
+/// Rank thread only.
+class DecoderStage {
+ public:
+  /// Loads and packs the weights of `placement` layer by layer; `dtype` is the dtype of linear weights, activations
+  /// and KV. `max_model_len` fixes rope scalings that depend on the length. Throws Failure, OutOfMemory.
+  DecoderStage(const ModelConfig& config,
+               const parallel::StagePlacement& placement,
+               device::DType dtype,
+               const StepLimits& limits,
+               std::int64_t max_model_len,
+               ops::Ops& ops,
+               device::Stream& stream,
+               WeightSource& weights,
+               const LoadProgress& progress);
+  ~DecoderStage();
+
+  /// Enqueues one forward pass on `stream`.
+  StageOutput forward(device::Stream& stream, const StageInput& input);
+
+  const ModelConfig& config() const;
+  ops::KvSpec kv_spec(std::int64_t layer_in_stage) const;
+  std::uint64_t weight_bytes() const;     // device memory of packed weights
+  std::uint64_t workspace_bytes() const;  // device memory of the arena
+
+ private:
+  struct Weights;
+  std::unique_ptr<Weights> weights_;
+};
+
+/// The planner's view of a model: bytes as the stages will allocate them. `dtype` as in DecoderStage.
+parallel::ModelSizes model_sizes(const ModelConfig& config,
+                                 device::DType dtype,
+                                 const ops::OpsTraits& traits);
+
+}  // namespace fastchat::model

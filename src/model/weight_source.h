@@ -1,0 +1,39 @@
+// Where weights come from: a checkpoint's files, or a fixed hash.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ops/ops.h"
+
+namespace fastchat::model {
+
+/// Tensors by name, in host memory. Implementations: safetensors files (mapped), dummy weights.
+/// Several stages may load at once: get() and release() are safe from any thread.
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+  virtual bool has(std::string_view name) const = 0;
+  /// The tensor, whose shape must be `shape`. Valid until release(name).
+  /// Throws Failure naming file, tensor, expected and found when it is missing, has another shape or dtype.
+  virtual ops::WeightSlice get(std::string_view name, std::span<const std::int64_t> shape) = 0;
+  /// The tensor is no longer needed: its pages are dropped.
+  virtual void release(std::string_view name) = 0;
+  /// Bytes of all tensors, for progress bars.
+  virtual std::uint64_t total_bytes() const = 0;
+};
+
+/// The safetensors files of a model folder: model.safetensors, or the shards that model.safetensors.index.json names.
+/// Headers are checked in full here: sizes, offsets, overlaps, dtypes. Throws Failure naming file and defect.
+std::unique_ptr<WeightSource> open_safetensors(const std::filesystem::path& folder);
+
+/// Weights from an integer hash of tensor name and element index, the same on every machine and in the Python scripts
+/// (see dummy_weights.cpp): for tests, and --load-format dummy.
+std::unique_ptr<WeightSource> dummy_weights(device::DType dtype);
+
+}  // namespace fastchat::model

@@ -1,0 +1,193 @@
+// The catalogue of operations: everything a decoder needs from a device. One implementation per device kind.
+//
+// Every method enqueues on `stream` and returns before completion; views must stay valid until then. Inputs and
+// outputs are memory of the stream's device. T is the activation dtype: f32, f16 or bf16. Residual streams may be f32
+// whatever T is. Sums accumulate in f32.
+// On the cpu each output's order of summation depends on K and on the KV length only (batch invariance).
+// Methods throw UnsupportedOp by default: a young backend runs what it has. Wrong shapes or dtypes throw Failure
+// naming the operation.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "device/device.h"
+#include "ops/sampling.h"
+
+namespace fastchat::ops {
+
+using device::Buffer;
+using device::Device;
+using device::DType;
+using device::Stream;
+using device::TensorView;
+
+/// Facts the planner and the engine need before (or without) opening a device.
+struct OpsTraits {
+  std::int64_t linear_row_multiple = 1;     // packed weights round out_features up to this
+  std::int64_t linear_column_multiple = 1;  // and in_features up to this
+  std::int64_t kv_block_size = 16;          // KV positions per block
+  std::uint64_t scratch_bytes = 0;          // memory of a device that its operations may take beside the arena
+};
+
+/// Facts of the operations of one kind of device.
+OpsTraits traits(device::DeviceKind kind);
+
+/// Part of a checkpoint's tensor in host memory: row-major, rows `row_stride` elements apart.
+struct WeightSlice {
+  const void* data = nullptr;
+  DType dtype = DType::f32;
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  std::int64_t row_stride = 0;
+};
+
+/// A linear layer's weight in the layout its device likes best. Opaque but for its sizes.
+struct PackedLinear {
+  Buffer storage;
+  DType dtype = DType::f32;
+  std::int64_t out_features = 0;
+  std::int64_t in_features = 0;
+  bool empty() const { return storage.empty(); }
+};
+
+/// Bytes that a packed weight takes on a device with these traits.
+std::uint64_t packed_linear_bytes(const OpsTraits& traits,
+                                  std::int64_t out_features,
+                                  std::int64_t in_features,
+                                  DType dtype);
+
+/// What one layer keeps per KV position.
+struct KvSpec {
+  std::int64_t num_kv_heads = 0;
+  std::int64_t head_dim = 0;
+  DType dtype = DType::f32;
+};
+
+/// Bytes of one block (keys and values of kv_block_size positions) of one layer. The layout inside is the device's.
+std::uint64_t kv_block_bytes(const OpsTraits& traits, const KvSpec& spec);
+
+/// One layer's blocks.
+struct KvLayer {
+  void* data = nullptr;  // num_blocks * kv_block_bytes
+  std::int64_t num_blocks = 0;
+  KvSpec spec;
+};
+
+/// Which tokens of a step belong to which sequence, and where their KV lies. Arrays in device memory; the scalar
+/// bounds are known on the host when the step is enqueued.
+struct AttentionMetadata {
+  TensorView query_starts;  // i32 [num_seqs + 1]: new tokens 3, 1, 2 give 0 3 4 6
+  TensorView context_lens;  // i32 [num_seqs]: KV positions once this step's tokens are written
+  TensorView block_table;   // i32 [num_seqs, max_blocks]: block ids; -1 past the end
+  std::int64_t num_seqs = 0;
+  std::int64_t max_query_len = 0;
+  std::int64_t max_context_len = 0;
+};
+
+struct PagedAttentionArgs {
+  TensorView q;    // T [num_tokens, num_heads * head_dim], rows may be strided; rotated
+  TensorView out;  // T [num_tokens, num_heads * head_dim]; may not alias q
+  KvLayer kv;
+  AttentionMetadata metadata;
+  std::int64_t num_heads = 0;  // a multiple of kv.spec.num_kv_heads
+  float scale = 1.0f;          // multiplies q·k
+  float softcap = 0.0f;        // > 0: scores become softcap * tanh(score / softcap)
+  std::int64_t window = 0;     // > 0: a token sees itself and the window - 1 positions before it
+};
+
+enum class Activation : std::uint8_t { silu, gelu, gelu_tanh };
+
+class Ops {
+ public:
+  virtual ~Ops() = default;
+  virtual Device& device() = 0;
+  virtual const OpsTraits& traits() const = 0;
+  /// Which implementation runs, for the log: "avx512", "reference".
+  virtual std::string_view name() const = 0;
+
+  /// Packs the rows of all `slices`, one below the other, rounded to `dtype`. All have equal `columns`. Memory is
+  /// allocated as "weights"; the slices stay valid until `stream` has passed. Throws OutOfMemory.
+  virtual PackedLinear pack_linear(Stream& stream, std::span<const WeightSlice> slices, DType dtype);
+  /// Copies and converts a plain tensor (norm weight, bias, embedding table): the slices' rows one below the other.
+  virtual Buffer pack_plain(Stream& stream, std::span<const WeightSlice> slices, DType dtype);
+
+  /// out[i] = table[ids[i]].   ids i32 [n]; table T' [vocab, hidden]; out f32 or T [n, hidden].
+  /// An id outside [0, vocab) gives a row of NaN, which sampling reports.
+  virtual void embedding(Stream& stream, TensorView table, TensorView ids, TensorView out);
+
+  /// Rows of x picked by index.   indices i32 [n]; x [m, width]; out [n, width] of x's dtype.
+  virtual void gather_rows(Stream& stream, TensorView x, TensorView indices, TensorView out);
+
+  /// Replaces placeholders by tokens sampled earlier: where sources[i] >= 0, ids[i] = sampled[sources[i]].
+  ///   ids i32 [n], in place; sources i32 [n], -1 = keep; sampled i32 [m]
+  virtual void resolve_tokens(Stream& stream, TensorView ids, TensorView sources, TensorView sampled);
+
+  /// out = x / rms(x) * weight over the last dimension.   x f32 or T [n, width], rows may be strided;
+  /// weight T'' [width] (any float dtype); out T [n, width]. In place allowed for equal dtypes.
+  virtual void rms_norm(Stream& stream, TensorView x, TensorView weight, float eps, TensorView out);
+  /// out = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias; bias may be empty.
+  virtual void layer_norm(
+      Stream& stream, TensorView x, TensorView weight, TensorView bias, float eps, TensorView out);
+  /// residual += x; out = rms_norm(residual). The sum is rounded to the residual's dtype before it is normed, so the
+  /// fused form equals add, then rms_norm, bit for bit: its default does just that.
+  virtual void add_rms_norm(Stream& stream,
+                            TensorView residual,
+                            TensorView x,
+                            TensorView weight,
+                            float eps,
+                            TensorView out);
+  /// out += x, elementwise; dtypes may differ.
+  virtual void add(Stream& stream, TensorView out, TensorView x);
+
+  /// out = x · weightᵀ + bias.   x T [n, in], rows may be strided; bias f32 [out] or empty; out T or f32 [n, out].
+  virtual void linear(
+      Stream& stream, TensorView x, const PackedLinear& weight, TensorView bias, TensorView out);
+
+  /// cos and sin of position * inverse_frequencies, times `scale` (yarn's attention factor).
+  ///   positions i32 [n]; inverse_frequencies f32 [rotary_dim / 2]; out f32 [n, rotary_dim]: cosines, then sines
+  virtual void rotary_table(Stream& stream,
+                            TensorView positions,
+                            TensorView inverse_frequencies,
+                            float scale,
+                            TensorView out);
+  /// Rotates the first rotary_dim elements of each head in place, pairing element i with i + rotary_dim / 2.
+  ///   x T [n, num_heads * head_dim], rows may be strided; table as rotary_table writes it
+  virtual void rotary(Stream& stream, TensorView x, std::int64_t head_dim, TensorView table);
+
+  /// Writes keys and values of new tokens to their slots (block * kv_block_size + offset; -1 = skip).
+  ///   k, v T [n, num_kv_heads * head_dim], rows may be strided; slots i32 [n]
+  virtual void kv_write(Stream& stream, TensorView k, TensorView v, TensorView slots, KvLayer kv);
+  /// Attention of the new tokens over the paged KV cache, causal within each sequence; see PagedAttentionArgs.
+  /// Softmax accumulates in f32.
+  virtual void paged_attention(Stream& stream, const PagedAttentionArgs& args);
+
+  /// out = activation(gate) * up.   gate_up T [n, 2 * width]: gate columns, then up columns; out T [n, width]
+  virtual void gated_activation(Stream& stream,
+                                TensorView gate_up,
+                                Activation activation,
+                                TensorView out);
+
+  /// Chooses one token per row of logits.   logits f32 [n, vocab], overwritten; see ops/sampling.h.
+  virtual void sample(Stream& stream,
+                      TensorView logits,
+                      const SamplingBatch& batch,
+                      SampleOutput output);
+
+  /// Natural log-probabilities of given tokens, and of the k most likely of each row (prompt logprobs).
+  ///   logits f32 [n, vocab]; targets i32 [n], -1 = none; output as in sample, with tokens unused
+  virtual void token_logprobs(Stream& stream,
+                              TensorView logits,
+                              TensorView targets,
+                              SampleOutput output);
+
+ protected:
+  [[noreturn]] void unsupported(std::string_view op);
+};
+
+/// The operations of `device`, for the kinds this build has. Throws Failure for others.
+std::unique_ptr<Ops> create_ops(Device& device);
+
+}  // namespace fastchat::ops

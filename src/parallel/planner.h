@@ -1,0 +1,95 @@
+// The planner: decides a Placement by counting bytes, and says in numbers what fits and what does not.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "base/result.h"
+#include "parallel/placement.h"
+
+namespace fastchat::parallel {
+
+/// What a model weighs, in bytes as packed on the devices. Made by model::model_sizes().
+struct ModelSizes {
+  std::vector<std::uint64_t> layer_weight_bytes;          // per layer
+  std::vector<std::uint64_t> layer_kv_bytes_per_block;    // per layer: one block of keys and values
+  std::int64_t kv_block_size = 16;                        // positions per block
+  std::uint64_t embedding_bytes = 0;                      // on the first stage
+  std::uint64_t head_bytes = 0;                           // on the last stage: output projection and final norm
+  bool tied_embedding = false;  // head and embedding are one tensor in the checkpoint; both are counted where they are
+  std::int64_t vocab_size = 0;
+  /// Activations of one stage: bytes per token of the step budget, per row of logits, and per sequence, plus a fixed part.
+  std::uint64_t activation_bytes_per_token = 0;
+  std::uint64_t logits_bytes_per_row = 0;                 // last stage only
+  std::uint64_t step_bytes_per_sequence = 0;              // block table and metadata, without the table's width
+  std::uint64_t fixed_bytes = 0;                          // scratch of operations, staging
+};
+
+struct DeviceBudget {
+  std::string name;
+  std::uint64_t total_bytes = 0;
+  std::uint64_t free_bytes = 0;                     // now, before loading
+  std::optional<std::uint64_t> limit_bytes;         // --max-gpu-memory of this device: most that this process may hold there
+};
+
+struct PlanRequest {
+  ModelSizes sizes;
+  std::vector<DeviceBudget> devices;                // in rank order
+  std::int64_t max_model_len = 0;                   // positions that one sequence must be able to reach
+  std::optional<std::uint64_t> kv_cache_bytes;      // --kv-cache-bytes: over all devices together; nullopt = what is left
+  std::int64_t max_num_batched_tokens = 2048;
+  std::int64_t max_num_seqs = 64;
+  std::int64_t max_logits_rows = 64;
+  double memory_utilization = 0.9;                  // share of a device's free memory that may be used where no limit is given
+};
+
+/// One device's share of a plan, in bytes.
+struct DevicePlan {
+  int device = 0;
+  int first_layer = 0;
+  int num_layers = 0;
+  bool has_embedding = false;
+  bool has_head = false;
+  std::uint64_t budget_bytes = 0;
+  std::uint64_t weight_bytes = 0;
+  std::uint64_t kv_bytes = 0;           // of num_kv_blocks
+  std::uint64_t workspace_bytes = 0;
+  std::uint64_t kv_bytes_per_token = 0;
+  std::int64_t max_kv_tokens = 0;       // what this device alone could hold
+  std::uint64_t unused_bytes = 0;
+};
+
+struct Plan {
+  Placement placement;
+  std::vector<DevicePlan> devices;
+  std::int64_t num_kv_blocks = 0;       // the same on every device: the least over devices
+  std::int64_t kv_block_size = 0;
+  std::int64_t num_kv_tokens = 0;       // num_kv_blocks * kv_block_size
+  std::int64_t max_model_len = 0;
+  std::int64_t max_num_batched_tokens = 0;
+  std::int64_t max_num_seqs = 0;
+  std::int64_t max_logits_rows = 0;
+};
+
+/// Bytes of activations, logits and step metadata that a stage's arena takes; what the planner counts is what the
+/// engine allocates.
+std::uint64_t workspace_bytes(const ModelSizes& sizes,
+                              const PlanRequest& request,
+                              bool has_head);
+
+/// Layer mode: the split of contiguous layers that maximises the KV tokens of the device that runs out first; among
+/// equals the one whose fullest device is emptiest. Uses at most as many devices as layers.
+/// Errors (invalid_request): weights or the promised context do not fit; the message says per device what is needed,
+/// what is there, and the smallest change that would do (a shorter --max-model-len, a larger limit, more devices).
+Result<Plan> make_plan(const PlanRequest& request);
+
+/// The plan as a table for people.
+std::string to_text(const Plan& plan, const PlanRequest& request);
+/// The plan as JSON; schema in docs/plan-json.md.
+nlohmann::json to_json(const Plan& plan, const PlanRequest& request);
+
+}  // namespace fastchat::parallel

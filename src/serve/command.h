@@ -1,0 +1,24 @@
+// The verbs of `fastchat`: an explicit list in commands.cpp.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+namespace fastchat::serve {
+
+struct Command {
+  std::string_view name;
+  std::string_view summary;     // one line for `fastchat --help`
+  std::string_view summary_zh;
+  /// argv[0] is "fastchat <verb>". Returns the exit status; throws Failure for start-up errors, which main prints as one
+  /// line with exit status 1. Usage errors exit with 2.
+  int (*run)(int argc, char** argv);
+};
+
+std::span<const Command> commands();
+
+int run_cli(int argc, char** argv);
+int run_devices(int argc, char** argv);
+int run_plan(int argc, char** argv);
+
+}  // namespace fastchat::serve

@@ -23,9 +23,11 @@ std::string format_bytes(std::uint64_t bytes) {
 
 Result<std::uint64_t> parse_bytes(std::string_view text) {
   const auto bad = [&](std::string_view why) {
-    return Error{ErrorCode::invalid_request,
-                 fmt::format("'{}' is not a size in bytes ({}); write for example 13GiB, 800MiB or 4096",
-                             text, why)};
+    return Error{
+        ErrorCode::invalid_request,
+        fmt::format("'{}' is not a size in bytes ({}); write for example 13GiB, 800MiB or 4096",
+                    text,
+                    why)};
   };
   std::string compact;
   for (char c : text)
@@ -46,7 +48,8 @@ Result<std::uint64_t> parse_bytes(std::string_view text) {
   if (!unit.empty() && unit != "b") {
     const std::size_t power = kPrefixes.find(unit.front());
     const std::string_view tail = unit.substr(1);
-    if (power == std::string_view::npos || !(tail.empty() || tail == "b" || tail == "ib" || tail == "i"))
+    if (power == std::string_view::npos ||
+        !(tail.empty() || tail == "b" || tail == "ib" || tail == "i"))
       return bad("its unit is not one of B, KiB, MiB, GiB, TiB, KB, MB, GB, TB");
     scale = std::pow(tail == "b" ? 1000.0 : 1024.0, static_cast<double>(power + 1));
   }

@@ -17,8 +17,8 @@ inline constexpr std::uint64_t kGiB = 1024 * kMiB;
 std::string format_bytes(std::uint64_t bytes);
 
 /// Reads "13GiB", "13Gib" (as FastChat's documents write it), "13G", "500MB", "1.5 GiB", "4096".
-/// Case does not matter. KB, MB, GB, TB are powers of 1000 and KiB… powers of 1024, as in accelerate;
-/// a bare K, M, G, T is a power of 1024. Errors: invalid_request.
+/// Case does not matter. KB, MB, GB, TB are powers of 1000 and KiB… powers of 1024, as in
+/// accelerate; a bare K, M, G, T is a power of 1024. Errors: invalid_request.
 Result<std::uint64_t> parse_bytes(std::string_view text);
 
 }  // namespace fastchat

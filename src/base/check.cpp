@@ -6,7 +6,9 @@
 
 namespace fastchat {
 
-void assertion_failed(const char* condition, const char* file, int line,
+void assertion_failed(const char* condition,
+                      const char* file,
+                      int line,
                       const std::string& message) {
   log::error("{}:{}: our own invariant broke: {}: {}", file, line, condition, message);
   std::abort();

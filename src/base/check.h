@@ -40,15 +40,16 @@ void check(bool condition, fmt::format_string<Args...> format, Args&&... args) {
   if (!condition) fail(format, std::forward<Args>(args)...);
 }
 
-[[noreturn]] void assertion_failed(const char* condition, const char* file, int line,
+[[noreturn]] void assertion_failed(const char* condition,
+                                   const char* file,
+                                   int line,
                                    const std::string& message);
 
 }  // namespace fastchat
 
 /// Our own invariant. No client input can reach a failing one. Logs and aborts in every build.
-#define FASTCHAT_ASSERT(condition, ...)                                         \
-  do {                                                                          \
-    if (!(condition)) [[unlikely]]                                              \
-      ::fastchat::assertion_failed(#condition, __FILE__, __LINE__,              \
-                                   fmt::format(__VA_ARGS__));                   \
+#define FASTCHAT_ASSERT(condition, ...)                                                       \
+  do {                                                                                        \
+    if (!(condition)) [[unlikely]]                                                            \
+      ::fastchat::assertion_failed(#condition, __FILE__, __LINE__, fmt::format(__VA_ARGS__)); \
   } while (false)

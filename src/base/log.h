@@ -1,5 +1,5 @@
-// A small log front: the engine library logs through a sink that main binds (to spdlog in `fastchat`).
-// Any thread. Until a sink is bound, warnings and errors go to standard error.
+// A small log front: the engine library logs through a sink that main binds (to spdlog in
+// `fastchat`). Any thread. Until a sink is bound, warnings and errors go to standard error.
 #pragma once
 
 #include <functional>

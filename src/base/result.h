@@ -1,5 +1,6 @@
 // Result<T>: a value or an Error, with the names of C++23's std::expected.
-// For what a caller can do something about (a bad request, a full queue); start-up failures throw (base/check.h).
+// For what a caller can do something about (a bad request, a full queue); start-up failures throw
+// (base/check.h).
 #pragma once
 
 #include <optional>
@@ -14,15 +15,15 @@ namespace fastchat {
 
 /// What went wrong, as far as a caller's reaction differs.
 enum class ErrorCode {
-  invalid_request,    // the request can never succeed as it is
-  context_too_long,   // prompt, or prompt + answer, exceeds what the model or the memory plan holds
-  not_found,          // a named thing (model, file, request) does not exist
-  unsupported,        // understood, but not available here
-  overloaded,         // a queue is full; trying later may help
-  cancelled,          // the caller gave up
-  shutting_down,      // the engine stops and takes nothing new
-  device_failed,      // a device or a collective failed while serving
-  internal,           // our own fault
+  invalid_request,   // the request can never succeed as it is
+  context_too_long,  // prompt, or prompt + answer, exceeds what the model or the memory plan holds
+  not_found,         // a named thing (model, file, request) does not exist
+  unsupported,       // understood, but not available here
+  overloaded,        // a queue is full; trying later may help
+  cancelled,         // the caller gave up
+  shutting_down,     // the engine stops and takes nothing new
+  device_failed,     // a device or a collective failed while serving
+  internal,          // our own fault
 };
 
 std::string_view to_string(ErrorCode code);
@@ -62,8 +63,8 @@ class [[nodiscard]] Result {
 
  private:
   T& checked() {
-    FASTCHAT_ASSERT(has_value(), "value() of a Result that holds an error: {}",
-                    std::get<1>(state_).message);
+    FASTCHAT_ASSERT(
+        has_value(), "value() of a Result that holds an error: {}", std::get<1>(state_).message);
     return std::get<0>(state_);
   }
   std::variant<T, Error> state_;

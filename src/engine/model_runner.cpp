@@ -1,0 +1,626 @@
+#include "engine/model_runner.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstring>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "base/bounded_queue.h"
+#include "base/log.h"
+#include "engine/kv_cache.h"
+
+namespace fastchat::engine {
+namespace {
+
+using device::DType;
+using ops::TensorView;
+
+constexpr std::size_t kAlignment = 64;
+
+constexpr std::size_t align_up(std::size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+/// Counts of a step, or their upper bounds.
+struct StepShape {
+  std::size_t num_tokens = 0;
+  std::size_t num_seqs = 0;
+  std::size_t block_table_entries = 0;
+  std::size_t num_logits = 0;
+  std::size_t num_targets = 0;
+  std::size_t num_source_steps = 0;
+};
+
+/// Where a step's integer arrays lie in its staging memory, in bytes. The same on host and device.
+struct StepLayout {
+  explicit StepLayout(const StepShape& shape) {
+    tokens = take(shape.num_tokens);
+    positions = take(shape.num_tokens);
+    slots = take(shape.num_tokens);
+    query_starts = take(shape.num_seqs + 1);
+    context_lens = take(shape.num_seqs);
+    block_table = take(shape.block_table_entries);
+    logits_rows = take(shape.num_logits);
+    targets = take(shape.num_targets);
+    for (std::size_t i = 0; i < shape.num_source_steps; ++i) {
+      const std::size_t offset = take(shape.num_tokens);
+      if (i == 0) sources = offset;
+    }
+  }
+
+  std::size_t tokens = 0;
+  std::size_t positions = 0;
+  std::size_t slots = 0;
+  std::size_t query_starts = 0;
+  std::size_t context_lens = 0;
+  std::size_t block_table = 0;
+  std::size_t logits_rows = 0;
+  std::size_t targets = 0;
+  std::size_t sources = 0;  // one array of num_tokens per source step, aligned each
+  std::size_t size_bytes = 0;
+
+ private:
+  std::size_t take(std::size_t count) {
+    const std::size_t offset = size_bytes;
+    size_bytes += align_up(count * sizeof(std::int32_t));
+    return offset;
+  }
+};
+
+/// Where a step's results lie in its output memory, in bytes.
+struct OutputLayout {
+  OutputLayout(std::size_t num_logits, std::size_t max_logprobs) {
+    const std::size_t row = align_up(num_logits * sizeof(std::int32_t));
+    const std::size_t top = align_up(num_logits * max_logprobs * sizeof(std::int32_t));
+    logprobs = row;
+    top_tokens = 2 * row;
+    top_logprobs = top_tokens + top;
+    size_bytes = top_logprobs + top;
+  }
+  std::size_t tokens = 0;
+  std::size_t logprobs = 0;
+  std::size_t top_tokens = 0;
+  std::size_t top_logprobs = 0;
+  std::size_t size_bytes = 0;
+};
+
+/// Tells one rank thread that another has enqueued its part of a step, so that events recorded
+/// there may be waited for.
+class StepGate {
+ public:
+  void post(std::uint64_t step_id) {
+    const std::lock_guard lock(mutex_);
+    posted_ = step_id;
+    changed_.notify_all();
+  }
+  void wait(std::uint64_t step_id) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return posted_ >= step_id; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::uint64_t posted_ = 0;
+};
+
+/// One step in flight, shared by all ranks. Overwritten by the step max_outstanding later.
+struct StepSlot {
+  StepInput input;
+  std::mutex mutex;
+  std::string error;  // the first failure of any rank
+
+  void set_error(const std::string& message) {
+    const std::lock_guard lock(mutex);
+    if (error.empty()) error = message;
+  }
+  std::string get_error() {
+    const std::lock_guard lock(mutex);
+    return error;
+  }
+};
+
+struct Command {
+  enum class Kind : std::uint8_t { step, recover } kind = Kind::step;
+  std::size_t slot = 0;
+};
+
+/// What a rank keeps per step in flight.
+struct RankStep {
+  ops::Buffer staging;       // host, StepLayout
+  ops::Buffer integers;      // device, StepLayout
+  ops::Buffer hidden_out;    // device; all but the last rank: f32 [max_num_tokens, hidden_size]
+  ops::Buffer outputs;       // device, OutputLayout; last rank
+  ops::Buffer host_outputs;  // host, OutputLayout; last rank
+  ops::Buffer sampled;  // device; first rank of several: tokens sampled by this step, copied from
+                        // the last rank
+  std::unique_ptr<device::Event> hidden_ready;  // hidden_out is written
+  std::unique_ptr<device::Event> done;          // last rank: outputs are on the host
+};
+
+}  // namespace
+
+struct ModelRunner::Impl {
+  struct Rank {
+    ops::Ops* ops = nullptr;
+    std::unique_ptr<device::Stream> stream;
+    std::unique_ptr<model::DecoderStage> stage;
+    std::unique_ptr<KvCache> kv;
+    std::vector<RankStep> steps;
+    ops::Buffer hidden_in;  // device; all but the first rank
+    StepGate enqueued;      // this rank has enqueued its part of a step
+    std::unique_ptr<BoundedQueue<Command>> commands;
+    std::thread thread;
+    std::uint64_t allocated_bytes = 0;
+  };
+
+  const model::ModelConfig& config;
+  parallel::Plan plan;
+  device::DType dtype;
+  ModelRunnerOptions options;
+  StepShape limits;
+  std::vector<Rank> ranks;
+  std::vector<StepSlot> slots;
+  std::uint64_t num_submitted = 0;
+  std::uint64_t num_taken = 0;
+  bool needs_recovery = false;
+
+  std::mutex state_mutex;  // start-up and recovery: how many ranks have answered
+  std::condition_variable state_changed;
+  std::size_t num_answered = 0;
+  std::exception_ptr start_failure;
+
+  Impl(const model::ModelConfig& model_config,
+       const parallel::Plan& model_plan,
+       device::DType model_dtype,
+       const ModelRunnerOptions& runner_options)
+      : config(model_config),
+        plan(model_plan),
+        dtype(model_dtype),
+        options(runner_options),
+        ranks(model_plan.placement.stages.size()),
+        slots(static_cast<std::size_t>(runner_options.max_outstanding)) {
+    const auto max_seqs = static_cast<std::size_t>(plan.max_num_seqs);
+    limits = {.num_tokens = static_cast<std::size_t>(plan.max_num_batched_tokens),
+              .num_seqs = max_seqs,
+              .block_table_entries = max_seqs * static_cast<std::size_t>(max_blocks()),
+              .num_logits = static_cast<std::size_t>(plan.max_logits_rows),
+              .num_targets = static_cast<std::size_t>(plan.max_logits_rows),
+              .num_source_steps = slots.size()};
+  }
+
+  std::int64_t max_blocks() const {
+    return (plan.max_model_len + plan.kv_block_size - 1) / plan.kv_block_size;
+  }
+  bool is_first(std::size_t rank) const { return rank == 0; }
+  bool is_last(std::size_t rank) const { return rank + 1 == ranks.size(); }
+
+  // ---- start and stop ----
+
+  void start(const std::vector<ops::Ops*>& device_ops,
+             model::WeightSource& weights,
+             const model::LoadProgress& progress) {
+    std::mutex progress_mutex;
+    const model::LoadProgress locked_progress = [&](std::uint64_t bytes) {
+      const std::lock_guard lock(progress_mutex);
+      if (progress) progress(bytes);
+    };
+    for (std::size_t r = 0; r < ranks.size(); ++r) {
+      const auto device = static_cast<std::size_t>(plan.placement.stages[r].devices.front());
+      ranks[r].ops = device_ops.at(device);
+      ranks[r].commands = std::make_unique<BoundedQueue<Command>>(slots.size() + 1);
+      ranks[r].thread = std::thread([this, r, &weights, &locked_progress] {
+        bool ready = false;
+        try {
+          prepare_rank(r, weights, locked_progress);
+          ready = true;
+        } catch (...) {
+          const std::lock_guard lock(state_mutex);
+          if (!start_failure) start_failure = std::current_exception();
+        }
+        answer();
+        if (ready) serve_rank(r);
+        release_rank(r);
+      });
+    }
+    await_answers();
+    if (start_failure) {
+      stop();
+      std::rethrow_exception(start_failure);
+    }
+  }
+
+  void stop() {
+    for (Rank& rank : ranks)
+      if (rank.commands) rank.commands->close();
+    for (Rank& rank : ranks)
+      if (rank.thread.joinable()) rank.thread.join();
+  }
+
+  void answer() {
+    const std::lock_guard lock(state_mutex);
+    ++num_answered;
+    state_changed.notify_all();
+  }
+  void await_answers() {
+    std::unique_lock lock(state_mutex);
+    state_changed.wait(lock, [&] { return num_answered == ranks.size(); });
+    num_answered = 0;
+  }
+
+  void prepare_rank(std::size_t r,
+                    model::WeightSource& weights,
+                    const model::LoadProgress& progress) {
+    Rank& rank = ranks[r];
+    device::Device& device = rank.ops->device();
+    const std::uint64_t before = device.memory().allocated_bytes;
+    rank.stream = device.create_stream();
+    const parallel::StagePlacement& placement = plan.placement.stages[r];
+    const model::StepLimits step_limits{.max_num_tokens = plan.max_num_batched_tokens,
+                                        .max_num_seqs = plan.max_num_seqs,
+                                        .max_logits_rows = plan.max_logits_rows};
+    rank.stage = std::make_unique<model::DecoderStage>(config,
+                                                       placement,
+                                                       dtype,
+                                                       step_limits,
+                                                       plan.max_model_len,
+                                                       *rank.ops,
+                                                       *rank.stream,
+                                                       weights,
+                                                       progress);
+    rank.kv =
+        std::make_unique<KvCache>(*rank.ops, *rank.stage, placement.num_layers, plan.num_kv_blocks);
+
+    const std::size_t hidden_bytes =
+        limits.num_tokens * static_cast<std::size_t>(config.hidden_size) * sizeof(float);
+    if (!is_first(r)) rank.hidden_in = device.allocate(hidden_bytes, "hand-over of hidden states");
+    const StepLayout layout(limits);
+    const OutputLayout outputs(limits.num_logits, kMaxLogprobs);
+    rank.steps.resize(slots.size());
+    for (RankStep& step : rank.steps) {
+      step.staging = device.allocate_host(layout.size_bytes);
+      step.integers = device.allocate(layout.size_bytes, "step input");
+      if (is_last(r)) {
+        step.outputs = device.allocate(outputs.size_bytes, "step output");
+        step.host_outputs = device.allocate_host(outputs.size_bytes);
+        step.done = device.create_event();
+      } else {
+        step.hidden_out = device.allocate(hidden_bytes, "hand-over of hidden states");
+        step.hidden_ready = device.create_event();
+      }
+      if (is_first(r) && !is_last(r))
+        step.sampled =
+            device.allocate(align_up(limits.num_logits * sizeof(std::int32_t)), "step input");
+    }
+    rank.allocated_bytes = device.memory().allocated_bytes - before;
+  }
+
+  /// On the rank's thread, which alone touches the device.
+  void release_rank(std::size_t r) {
+    Rank& rank = ranks[r];
+    if (rank.stream) {
+      try {
+        rank.stream->synchronize();
+      } catch (const std::exception& failure) {
+        log::error("rank {}: {}", r, failure.what());
+      }
+    }
+    rank.steps.clear();
+    rank.hidden_in.reset();
+    rank.kv.reset();
+    rank.stage.reset();
+    rank.stream.reset();
+  }
+
+  // ---- the rank thread ----
+
+  void serve_rank(std::size_t r) {
+    while (const std::optional<Command> command = ranks[r].commands->pop()) {
+      if (command->kind == Command::Kind::recover) {
+        try {
+          ranks[r].stream->synchronize();
+        } catch (const std::exception& failure) {
+          log::debug("rank {} recovers from: {}", r, failure.what());
+        }
+        answer();
+        continue;
+      }
+      StepSlot& slot = slots[command->slot];
+      try {
+        if (slot.get_error().empty()) enqueue_step(r, command->slot);
+      } catch (const std::exception& failure) {
+        slot.set_error(fmt::format("rank {}: {}", r, failure.what()));
+      }
+      ranks[r].enqueued.post(slot.input.step_id);
+    }
+  }
+
+  void enqueue_step(std::size_t r, std::size_t slot_index) {
+    Rank& rank = ranks[r];
+    RankStep& step = rank.steps[slot_index];
+    const StepInput& input = slots[slot_index].input;
+    device::Stream& stream = *rank.stream;
+
+    // Token sources grouped by the step that samples them.
+    std::vector<std::uint64_t>& source_steps = source_steps_scratch;
+    if (is_first(r)) {
+      source_steps.clear();
+      for (const TokenSource& source : input.token_sources)
+        if (std::find(source_steps.begin(), source_steps.end(), source.step_id) ==
+            source_steps.end())
+          source_steps.push_back(source.step_id);
+    }
+    const std::size_t num_source_steps = is_first(r) ? source_steps.size() : 0;
+    const StepShape shape{.num_tokens = input.tokens.size(),
+                          .num_seqs = input.context_lens.size(),
+                          .block_table_entries = input.block_table.size(),
+                          .num_logits = input.logits_rows.size(),
+                          .num_targets = input.targets.size(),
+                          .num_source_steps = num_source_steps};
+    const StepLayout layout(shape);
+    FASTCHAT_ASSERT(layout.size_bytes <= step.staging.size_bytes(),
+                    "step {} has {} bytes of input, at most {} were planned",
+                    input.step_id,
+                    layout.size_bytes,
+                    step.staging.size_bytes());
+    auto* staging = static_cast<char*>(step.staging.data());
+    const auto put = [&](std::size_t offset, const std::vector<std::int32_t>& values) {
+      if (!values.empty())
+        std::memcpy(staging + offset, values.data(), values.size() * sizeof(std::int32_t));
+    };
+    put(layout.tokens, input.tokens);
+    put(layout.positions, input.positions);
+    put(layout.slots, input.slots);
+    put(layout.query_starts, input.query_starts);
+    put(layout.context_lens, input.context_lens);
+    put(layout.block_table, input.block_table);
+    put(layout.logits_rows, input.logits_rows);
+    put(layout.targets, input.targets);
+    const std::size_t source_stride = align_up(shape.num_tokens * sizeof(std::int32_t));
+    for (std::size_t i = 0; i < num_source_steps; ++i) {
+      auto* sources = reinterpret_cast<std::int32_t*>(staging + layout.sources + i * source_stride);
+      std::fill_n(sources, shape.num_tokens, -1);
+      for (const TokenSource& source : input.token_sources)
+        if (source.step_id == source_steps[i]) sources[source.token_index] = source.sample_row;
+    }
+    stream.copy_from_host(step.integers.data(), staging, layout.size_bytes);
+
+    const auto num_tokens = static_cast<std::int64_t>(shape.num_tokens);
+    const auto num_seqs = static_cast<std::int64_t>(shape.num_seqs);
+    const auto num_logits = static_cast<std::int64_t>(shape.num_logits);
+    const auto integers = [&](std::size_t offset, std::int64_t count) {
+      return step.integers.view(DType::i32, {count}, offset);
+    };
+    model::StageInput stage_input;
+    stage_input.num_tokens = num_tokens;
+    stage_input.positions = integers(layout.positions, num_tokens);
+    stage_input.slots = integers(layout.slots, num_tokens);
+    stage_input.attention.query_starts = integers(layout.query_starts, num_seqs + 1);
+    stage_input.attention.context_lens = integers(layout.context_lens, num_seqs);
+    stage_input.attention.block_table =
+        step.integers.view(DType::i32, {num_seqs, input.max_blocks}, layout.block_table);
+    stage_input.attention.num_seqs = num_seqs;
+    for (std::size_t i = 0; i < shape.num_seqs; ++i) {
+      stage_input.attention.max_query_len = std::max<std::int64_t>(
+          stage_input.attention.max_query_len, input.query_starts[i + 1] - input.query_starts[i]);
+      stage_input.attention.max_context_len =
+          std::max<std::int64_t>(stage_input.attention.max_context_len, input.context_lens[i]);
+    }
+    stage_input.kv = rank.kv->layers();
+    if (is_last(r)) {
+      stage_input.num_logits = num_logits;
+      stage_input.logits_rows = integers(layout.logits_rows, num_logits);
+    }
+
+    if (is_first(r)) {
+      stage_input.token_ids = integers(layout.tokens, num_tokens);
+      for (std::size_t i = 0; i < num_source_steps; ++i)
+        resolve_tokens(r,
+                       source_steps[i],
+                       stage_input.token_ids,
+                       integers(layout.sources + i * source_stride, num_tokens));
+    } else {
+      Rank& previous = ranks[r - 1];
+      previous.enqueued.wait(input.step_id);
+      if (!slots[slot_index].get_error().empty()) return;
+      RankStep& sent = previous.steps[slot_index];
+      stream.wait(*sent.hidden_ready);
+      stage_input.hidden = rank.hidden_in.view(DType::f32, {num_tokens, config.hidden_size});
+      stream.copy_from_peer(stage_input.hidden.data(),
+                            sent.hidden_out.data(),
+                            previous.ops->device(),
+                            stage_input.hidden.size_bytes());
+    }
+
+    const model::StageOutput output = rank.stage->forward(stream, stage_input);
+    if (is_last(r)) {
+      choose_tokens(rank, step, input, output.logits, layout);
+      stream.record(*step.done);
+    } else {
+      stream.copy(step.hidden_out.data(), output.hidden.data(), output.hidden.size_bytes());
+      stream.record(*step.hidden_ready);
+    }
+  }
+
+  /// Fills in tokens sampled by an outstanding step, which the last rank has enqueued or is about
+  /// to.
+  void resolve_tokens(std::size_t r,
+                      std::uint64_t source_step,
+                      TensorView token_ids,
+                      TensorView sources) {
+    Rank& rank = ranks[r];
+    Rank& last = ranks.back();
+    const std::size_t source_slot = source_step % slots.size();
+    if (!is_last(r)) last.enqueued.wait(source_step);
+    // All rows the slot can hold: the source step's own input may have been taken and replaced
+    // meanwhile.
+    TensorView sampled = last.steps[source_slot].outputs.view(DType::i32, {plan.max_logits_rows});
+    if (!is_last(r)) {
+      const TensorView local =
+          rank.steps[source_slot].sampled.view(DType::i32, {plan.max_logits_rows});
+      rank.stream->wait(*last.steps[source_slot].done);
+      rank.stream->copy_from_peer(
+          local.data(), sampled.data(), last.ops->device(), sampled.size_bytes());
+      sampled = local;
+    }
+    rank.ops->resolve_tokens(*rank.stream, token_ids, sources, sampled);
+  }
+
+  void choose_tokens(Rank& rank,
+                     RankStep& step,
+                     const StepInput& input,
+                     TensorView logits,
+                     const StepLayout& layout) {
+    const auto num_logits = static_cast<std::int64_t>(input.logits_rows.size());
+    if (num_logits == 0) return;
+    const auto num_sampled = static_cast<std::int64_t>(input.sampling.size());
+    const std::int64_t num_targets = num_logits - num_sampled;
+    const OutputLayout outputs(input.logits_rows.size(),
+                               static_cast<std::size_t>(input.max_logprobs));
+    const auto rows = [&](std::int64_t first, std::int64_t count) {
+      const auto skip = static_cast<std::size_t>(first) * sizeof(std::int32_t);
+      ops::SampleOutput out;
+      out.tokens = step.outputs.view(DType::i32, {count}, outputs.tokens + skip);
+      out.logprobs = step.outputs.view(DType::f32, {count}, outputs.logprobs + skip);
+      if (input.max_logprobs > 0) {
+        const std::size_t top_skip = skip * static_cast<std::size_t>(input.max_logprobs);
+        out.top_tokens = step.outputs.view(
+            DType::i32, {count, input.max_logprobs}, outputs.top_tokens + top_skip);
+        out.top_logprobs = step.outputs.view(
+            DType::f32, {count, input.max_logprobs}, outputs.top_logprobs + top_skip);
+      }
+      return out;
+    };
+    if (num_sampled > 0)
+      rank.ops->sample(*rank.stream,
+                       logits.slice_rows(0, num_sampled),
+                       {.rows = input.sampling, .biases = input.biases, .counts = input.counts},
+                       rows(0, num_sampled));
+    if (num_targets > 0)
+      rank.ops->token_logprobs(*rank.stream,
+                               logits.slice_rows(num_sampled, num_targets),
+                               step.integers.view(DType::i32, {num_targets}, layout.targets),
+                               rows(num_sampled, num_targets));
+    rank.stream->copy_to_host(step.host_outputs.data(), step.outputs.data(), outputs.size_bytes);
+  }
+
+  // ---- the engine thread ----
+
+  void submit(StepInput input) {
+    FASTCHAT_ASSERT(
+        num_submitted - num_taken < slots.size(), "{} steps are outstanding already", slots.size());
+    FASTCHAT_ASSERT(input.step_id == num_submitted + 1,
+                    "step {} follows step {}",
+                    input.step_id,
+                    num_submitted);
+    if (needs_recovery && num_submitted == num_taken) recover();
+    ++num_submitted;
+    const std::size_t slot_index = input.step_id % slots.size();
+    StepSlot& slot = slots[slot_index];
+    {
+      const std::lock_guard lock(slot.mutex);
+      slot.error.clear();
+    }
+    slot.input = std::move(input);
+    for (Rank& rank : ranks) rank.commands->push({.kind = Command::Kind::step, .slot = slot_index});
+  }
+
+  /// After a failed step: every rank drains its stream, which forgets the failure.
+  void recover() {
+    for (Rank& rank : ranks) rank.commands->push({.kind = Command::Kind::recover});
+    await_answers();
+    needs_recovery = false;
+  }
+
+  StepOutput wait() {
+    FASTCHAT_ASSERT(num_taken < num_submitted, "no step is outstanding");
+    const std::uint64_t step_id = ++num_taken;
+    const std::size_t slot_index = step_id % slots.size();
+    StepSlot& slot = slots[slot_index];
+    for (Rank& rank : ranks) rank.enqueued.wait(step_id);
+    StepOutput output;
+    output.step_id = step_id;
+    output.error = slot.get_error();
+    const RankStep& step = ranks.back().steps[slot_index];
+    if (output.error.empty()) {
+      try {
+        step.done->synchronize();
+      } catch (const std::exception& failure) {
+        output.error = failure.what();
+      }
+    }
+    if (!output.error.empty()) {
+      needs_recovery = true;
+      return output;
+    }
+    read_outputs(step, slot.input, output);
+    return output;
+  }
+
+  static void read_outputs(const RankStep& step, const StepInput& input, StepOutput& output) {
+    const std::size_t num_logits = input.logits_rows.size();
+    if (num_logits == 0) return;
+    const auto width = static_cast<std::size_t>(input.max_logprobs);
+    const OutputLayout layout(num_logits, width);
+    const auto* base = static_cast<const char*>(step.host_outputs.data());
+    const auto* tokens = reinterpret_cast<const std::int32_t*>(base + layout.tokens);
+    const auto* logprobs = reinterpret_cast<const float*>(base + layout.logprobs);
+    output.tokens.assign(tokens, tokens + input.sampling.size());
+    output.logprobs.assign(logprobs, logprobs + num_logits);
+    if (width == 0) return;
+    const auto* top_tokens = reinterpret_cast<const std::int32_t*>(base + layout.top_tokens);
+    const auto* top_logprobs = reinterpret_cast<const float*>(base + layout.top_logprobs);
+    output.top_tokens.assign(top_tokens, top_tokens + num_logits * width);
+    output.top_logprobs.assign(top_logprobs, top_logprobs + num_logits * width);
+  }
+
+  std::vector<std::uint64_t> source_steps_scratch;  // first rank's thread only
+};
+
+void add_step_buffers(parallel::ModelSizes& sizes,
+                      const model::ModelConfig& config,
+                      const ModelRunnerOptions& options) {
+  const auto depth = static_cast<std::uint64_t>(options.max_outstanding);
+  const auto hidden_bytes = static_cast<std::uint64_t>(config.hidden_size) * sizeof(float);
+  // Tokens, positions, slots and one array per source step; hidden states handed out per step and
+  // taken in once.
+  sizes.activation_bytes_per_token +=
+      depth * ((3 + depth) * sizeof(std::int32_t) + hidden_bytes) + hidden_bytes;
+  // Query start and context length; the block table's width is the planner's own.
+  sizes.step_bytes_per_sequence += depth * 2 * sizeof(std::int32_t);
+  sizes.logits_bytes_per_row += depth * (2 + 3 + 2 * kMaxLogprobs) * sizeof(std::int32_t);
+  // Alignment of every array, and the query starts' extra entry.
+  sizes.fixed_bytes += depth * (8 + depth + 4 + 2) * kAlignment;
+}
+
+ModelRunner::ModelRunner(const model::ModelConfig& config,
+                         const parallel::Plan& plan,
+                         device::DType dtype,
+                         std::vector<ops::Ops*> device_ops,
+                         model::WeightSource& weights,
+                         const model::LoadProgress& progress,
+                         const ModelRunnerOptions& options)
+    : impl_(std::make_unique<Impl>(config, plan, dtype, options)) {
+  check(options.max_outstanding >= 1,
+        "max_outstanding is {}, expected at least 1",
+        options.max_outstanding);
+  impl_->start(device_ops, weights, progress);
+}
+
+ModelRunner::~ModelRunner() { impl_->stop(); }
+
+void ModelRunner::submit(StepInput input) { impl_->submit(std::move(input)); }
+StepOutput ModelRunner::wait() { return impl_->wait(); }
+int ModelRunner::max_outstanding() const { return impl_->options.max_outstanding; }
+
+std::vector<std::uint64_t> ModelRunner::allocated_bytes() const {
+  std::vector<std::uint64_t> bytes;
+  for (const Impl::Rank& rank : impl_->ranks) bytes.push_back(rank.allocated_bytes);
+  return bytes;
+}
+
+}  // namespace fastchat::engine

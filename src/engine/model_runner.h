@@ -1,0 +1,56 @@
+// Runs steps on the ranks of a placed model: a thread per rank enqueues its stage's work, hidden
+// states and sampled tokens pass between devices through the device seam.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/step.h"
+#include "model/decoder_stage.h"
+#include "ops/ops.h"
+#include "parallel/planner.h"
+
+namespace fastchat::engine {
+
+/// Most columns of top logprobs a step can be asked for.
+inline constexpr std::int32_t kMaxLogprobs = 20;
+
+struct ModelRunnerOptions {
+  int max_outstanding = 2;  // steps in flight; each has its own staging and output memory
+};
+
+/// Adds what the runner allocates beside the stages (staging, hand-over and output memory) to the
+/// planner's view of a model, so that what is counted is what is allocated.
+void add_step_buffers(parallel::ModelSizes& sizes,
+                      const model::ModelConfig& config,
+                      const ModelRunnerOptions& options);
+
+class ModelRunner : public StepExecutor {
+ public:
+  /// Loads every stage of `plan` on its device, all stages at once, and allocates KV caches and
+  /// step memory. `devices` and `device_ops` are indexed as the plan's devices are; they and
+  /// `config` outlive the runner. Throws Failure or OutOfMemory, whichever rank met it first.
+  ModelRunner(const model::ModelConfig& config,
+              const parallel::Plan& plan,
+              device::DType dtype,
+              std::vector<ops::Ops*> device_ops,
+              model::WeightSource& weights,
+              const model::LoadProgress& progress,
+              const ModelRunnerOptions& options);
+  ~ModelRunner() override;
+
+  void submit(StepInput input) override;
+  StepOutput wait() override;
+  int max_outstanding() const override;
+
+  /// Device memory held per rank, in the order of stages: weights, KV, arena and step memory
+  /// together.
+  std::vector<std::uint64_t> allocated_bytes() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace fastchat::engine

@@ -1,0 +1,119 @@
+#include "serve/model_instance.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "base/log.h"
+#include "engine/model_runner.h"
+#include "model/weight_source.h"
+#include "ops/ops.h"
+
+namespace fastchat::serve {
+namespace {
+
+std::unique_ptr<model::WeightSource> open_weights(const ModelOptions& options,
+                                                  device::DType dtype) {
+  if (options.load_format == LoadFormat::dummy) return model::dummy_weights(dtype);
+  return model::open_safetensors(options.model_path);
+}
+
+}  // namespace
+
+// Members are in the order in which they depend on each other; the engine goes first.
+struct ModelInstance::Impl {
+  std::string name;
+  std::unique_ptr<device::Platform> platform;
+  PlannedModel planned;
+  parallel::Plan plan;
+  std::vector<std::unique_ptr<device::Device>> devices;
+  std::vector<std::unique_ptr<ops::Ops>> ops;
+  std::unique_ptr<engine::ModelRunner> runner;
+  std::unique_ptr<engine::Engine> engine;
+  std::unique_ptr<text::Tokenizer> tokenizer;
+  std::unique_ptr<text::ChatTemplate> chat_template;
+
+  void load_text(const ModelOptions& options);
+  void load_stages(const ModelOptions& options, const LoadObserver& observer);
+};
+
+void ModelInstance::Impl::load_text(const ModelOptions& options) {
+  const std::filesystem::path folder = options.model_path;
+  const bool optional = options.load_format == LoadFormat::dummy;
+  if (folder.empty()) return;
+  Result<text::Tokenizer> read_tokenizer = text::Tokenizer::from_folder(folder);
+  if (!read_tokenizer) {
+    if (optional) return;
+    fail("{}", read_tokenizer.error().message);
+  }
+  tokenizer = std::make_unique<text::Tokenizer>(std::move(read_tokenizer).value());
+  Result<text::ChatTemplate> read_template = text::ChatTemplate::from_folder(folder);
+  if (read_template) {
+    chat_template = std::make_unique<text::ChatTemplate>(std::move(read_template).value());
+  } else {
+    check(read_template.error().code == ErrorCode::not_found, "{}", read_template.error().message);
+    log::debug("{}", read_template.error().message);
+  }
+}
+
+void ModelInstance::Impl::load_stages(const ModelOptions& options, const LoadObserver& observer) {
+  std::vector<ops::Ops*> device_ops;
+  for (const int index : planned.devices) {
+    devices.push_back(platform->open(index));
+    ops.push_back(ops::create_ops(*devices.back()));
+    device_ops.push_back(ops.back().get());
+  }
+  const std::unique_ptr<model::WeightSource> weights = open_weights(options, planned.dtype);
+  const std::uint64_t total_bytes = weights->total_bytes();
+  std::uint64_t done_bytes = 0;
+  runner = std::make_unique<engine::ModelRunner>(
+      planned.config,
+      plan,
+      planned.dtype,
+      device_ops,
+      *weights,
+      [&](std::uint64_t bytes) {
+        done_bytes += bytes;
+        if (observer) observer(done_bytes, total_bytes);
+      },
+      engine::ModelRunnerOptions{});
+}
+
+ModelInstance::ModelInstance(const ModelOptions& options, const LoadObserver& observer)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->name = options.model_path.empty()
+                    ? options.shape
+                    : std::filesystem::weakly_canonical(options.model_path).filename().string();
+  impl_->platform = open_platform(options);
+  impl_->planned = prepare_plan(options, *impl_->platform);
+  // Text first: a missing tokenizer is found before minutes of loading.
+  impl_->load_text(options);
+  Result<parallel::Plan> plan = parallel::make_plan(impl_->planned.request);
+  if (!plan) fail("{}", plan.error().message);
+  impl_->plan = std::move(plan).value();
+  impl_->load_stages(options, observer);
+
+  engine::SchedulerConfig scheduler;
+  scheduler.num_blocks = impl_->plan.num_kv_blocks;
+  scheduler.block_size = impl_->plan.kv_block_size;
+  scheduler.max_model_len = impl_->plan.max_model_len;
+  scheduler.max_num_batched_tokens = impl_->plan.max_num_batched_tokens;
+  scheduler.max_num_seqs = impl_->plan.max_num_seqs;
+  scheduler.max_logits_rows = impl_->plan.max_logits_rows;
+  scheduler.vocab_size = impl_->planned.config.vocab_size;
+  scheduler.eos_token_ids = impl_->planned.config.eos_token_ids;
+  impl_->engine = std::make_unique<engine::Engine>(scheduler, *impl_->runner);
+}
+
+ModelInstance::~ModelInstance() = default;
+
+engine::Engine& ModelInstance::engine() { return *impl_->engine; }
+const parallel::Plan& ModelInstance::plan() const { return impl_->plan; }
+const PlannedModel& ModelInstance::planned() const { return impl_->planned; }
+const model::ModelConfig& ModelInstance::config() const { return impl_->planned.config; }
+const text::Tokenizer* ModelInstance::tokenizer() const { return impl_->tokenizer.get(); }
+const text::ChatTemplate* ModelInstance::chat_template() const {
+  return impl_->chat_template.get();
+}
+std::string ModelInstance::name() const { return impl_->name; }
+
+}  // namespace fastchat::serve

@@ -15,7 +15,8 @@
 
 namespace fastchat::model {
 
-/// Called with the bytes of checkpoint tensors packed since the last call. Any thread, one at a time.
+/// Called with the bytes of checkpoint tensors packed since the last call. Any thread, one at a
+/// time.
 using LoadProgress = std::function<void(std::uint64_t bytes)>;
 
 /// Bounds of a step, fixed when a stage is made; the arena is sized by them.
@@ -28,26 +29,29 @@ struct StepLimits {
 /// One forward pass of a stage: views of this device's memory, filled before on the same stream.
 struct StageInput {
   std::int64_t num_tokens = 0;
-  ops::TensorView token_ids;    // i32 [num_tokens]; first stage
-  ops::TensorView hidden;       // f32 [num_tokens, hidden_size], the residual stream; later stages. Overwritten
-  ops::TensorView positions;    // i32 [num_tokens]
-  ops::TensorView slots;        // i32 [num_tokens]
+  ops::TensorView token_ids;  // i32 [num_tokens]; first stage
+  ops::TensorView
+      hidden;  // f32 [num_tokens, hidden_size], the residual stream; later stages. Overwritten
+  ops::TensorView positions;  // i32 [num_tokens]
+  ops::TensorView slots;      // i32 [num_tokens]
   ops::AttentionMetadata attention;
   std::span<const ops::KvLayer> kv;  // one per layer of this stage
-  ops::TensorView logits_rows;  // i32 [num_logits]: token indices; last stage. May be empty
+  ops::TensorView logits_rows;       // i32 [num_logits]: token indices; last stage. May be empty
   std::int64_t num_logits = 0;
 };
 
 struct StageOutput {
-  ops::TensorView hidden;  // f32 [num_tokens, hidden_size]; all but the last stage. In the arena, until the next forward
+  ops::TensorView hidden;  // f32 [num_tokens, hidden_size]; all but the last stage. In the arena,
+                           // until the next forward
   ops::TensorView logits;  // f32 [num_logits, vocab_size]; last stage. In the arena
 };
 
 /// Rank thread only.
 class DecoderStage {
  public:
-  /// Loads and packs the weights of `placement` layer by layer; `dtype` is the dtype of linear weights, activations
-  /// and KV. `max_model_len` fixes rope scalings that depend on the length. Throws Failure, OutOfMemory.
+  /// Loads and packs the weights of `placement` layer by layer; `dtype` is the dtype of linear
+  /// weights, activations and KV. `max_model_len` fixes rope scalings that depend on the length.
+  /// Throws Failure, OutOfMemory.
   DecoderStage(const ModelConfig& config,
                const parallel::StagePlacement& placement,
                device::DType dtype,
@@ -68,11 +72,12 @@ class DecoderStage {
   std::uint64_t workspace_bytes() const;  // device memory of the arena
 
  private:
-  struct Weights;
-  std::unique_ptr<Weights> weights_;
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
-/// The planner's view of a model: bytes as the stages will allocate them. `dtype` as in DecoderStage.
+/// The planner's view of a model: bytes as the stages will allocate them. `dtype` as in
+/// DecoderStage.
 parallel::ModelSizes model_sizes(const ModelConfig& config,
                                  device::DType dtype,
                                  const ops::OpsTraits& traits);

@@ -16,8 +16,8 @@ namespace fastchat::model {
 
 enum class RopeKind : std::uint8_t { plain, linear, dynamic, yarn, longrope, llama3 };
 
-/// Rotary embedding. Fields beyond theta and rotary_dim are read by the kinds that use them; names are those of
-/// Hugging Face's rope_scaling.
+/// Rotary embedding. Fields beyond theta and rotary_dim are read by the kinds that use them; names
+/// are those of Hugging Face's rope_scaling.
 struct RopeConfig {
   RopeKind kind = RopeKind::plain;
   double theta = 10000.0;
@@ -30,7 +30,7 @@ struct RopeConfig {
   double beta_slow = 1.0;         // yarn
   double mscale = 0.0;            // yarn, as DeepSeek writes it; 0 = absent
   double mscale_all_dim = 0.0;
-  bool truncate = true;           // yarn
+  bool truncate = true;  // yarn
   std::optional<double> attention_factor;
   std::vector<double> short_factor;  // longrope
   std::vector<double> long_factor;
@@ -45,7 +45,8 @@ struct ModelConfig {
   std::int64_t num_heads = 0;
   std::int64_t num_kv_heads = 0;
   std::int64_t head_dim = 0;
-  std::int64_t max_position_embeddings = 0;  // context the model was made for, rope scaling included
+  std::int64_t max_position_embeddings =
+      0;  // context the model was made for, rope scaling included
   float norm_eps = 1e-6f;
   ops::Activation activation = ops::Activation::silu;
   bool qkv_bias = false;
@@ -56,16 +57,17 @@ struct ModelConfig {
   RopeConfig rope;
   device::DType checkpoint_dtype = device::DType::f32;
   std::int32_t bos_token_id = -1;
-  std::vector<std::int32_t> eos_token_ids;  // from generation_config.json when it is there, else config.json
+  std::vector<std::int32_t>
+      eos_token_ids;  // from generation_config.json when it is there, else config.json
 };
 
-/// Reads `folder`/config.json (and generation_config.json) by the family that its "architectures" names.
-/// Throws Failure naming the file, what was expected and what was found.
+/// Reads `folder`/config.json (and generation_config.json) by the family that its "architectures"
+/// names. Throws Failure naming the file, what was expected and what was found.
 ModelConfig read_model_config(const std::filesystem::path& folder);
 ModelConfig parse_model_config(const nlohmann::json& config, const std::string& origin);
 
-/// Shapes of published models by name, for `plan --shape` and dummy weights: "qwen2-0.5b", "qwen2-1.5b", "qwen2-7b",
-/// "qwen2-72b", "llama3-8b". Errors: not_found naming all known names.
+/// Shapes of published models by name, for `plan --shape` and dummy weights: "qwen2-0.5b",
+/// "qwen2-1.5b", "qwen2-7b", "qwen2-72b", "llama3-8b". Errors: not_found naming all known names.
 Result<ModelConfig> shape_by_name(std::string_view name);
 std::vector<std::string_view> shape_names();
 

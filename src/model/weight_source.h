@@ -20,7 +20,8 @@ class WeightSource {
   virtual ~WeightSource() = default;
   virtual bool has(std::string_view name) const = 0;
   /// The tensor, whose shape must be `shape`. Valid until release(name).
-  /// Throws Failure naming file, tensor, expected and found when it is missing, has another shape or dtype.
+  /// Throws Failure naming file, tensor, expected and found when it is missing, has another shape
+  /// or dtype.
   virtual ops::WeightSlice get(std::string_view name, std::span<const std::int64_t> shape) = 0;
   /// The tensor is no longer needed: its pages are dropped.
   virtual void release(std::string_view name) = 0;
@@ -28,12 +29,13 @@ class WeightSource {
   virtual std::uint64_t total_bytes() const = 0;
 };
 
-/// The safetensors files of a model folder: model.safetensors, or the shards that model.safetensors.index.json names.
-/// Headers are checked in full here: sizes, offsets, overlaps, dtypes. Throws Failure naming file and defect.
+/// The safetensors files of a model folder: model.safetensors, or the shards that
+/// model.safetensors.index.json names. Headers are checked in full here: sizes, offsets, overlaps,
+/// dtypes. Throws Failure naming file and defect.
 std::unique_ptr<WeightSource> open_safetensors(const std::filesystem::path& folder);
 
-/// Weights from an integer hash of tensor name and element index, the same on every machine and in the Python scripts
-/// (see dummy_weights.cpp): for tests, and --load-format dummy.
+/// Weights from an integer hash of tensor name and element index, the same on every machine and in
+/// the Python scripts (see dummy_weights.cpp): for tests, and --load-format dummy.
 std::unique_ptr<WeightSource> dummy_weights(device::DType dtype);
 
 }  // namespace fastchat::model

@@ -1,0 +1,280 @@
+#include "model/decoder_stage.h"
+
+#include <cmath>
+#include <utility>
+
+#include "base/check.h"
+#include "model/rope.h"
+#include "model/stage_memory.h"
+#include "model/stage_weights.h"
+
+namespace fastchat::model {
+namespace {
+
+using device::Buffer;
+using device::DType;
+using ops::TensorView;
+
+TensorView vector_of(const Buffer& buffer) {
+  if (buffer.empty()) return {};
+  return buffer.view(DType::f32, {static_cast<std::int64_t>(buffer.size_bytes() / sizeof(float))});
+}
+
+}  // namespace
+
+struct DecoderStage::State {
+  ModelConfig config;
+  parallel::StagePlacement placement;
+  DType dtype;
+  StepLimits limits;
+  ops::Ops& ops;
+  ArenaLayout layout;
+  StageWeights weights;
+  Buffer arena;
+  float rotary_scale = 1.0f;
+
+  void attention(device::Stream& stream,
+                 const StageInput& input,
+                 std::size_t layer_in_stage,
+                 TensorView normed,
+                 TensorView rotary_table,
+                 TensorView delta) const;
+  void mlp(device::Stream& stream,
+           std::size_t layer_in_stage,
+           TensorView normed,
+           TensorView delta) const;
+  TensorView logits(device::Stream& stream,
+                    const StageInput& input,
+                    TensorView residual,
+                    TensorView delta) const;
+  void check_input(const StageInput& input) const;
+  ops::KvSpec kv_spec() const {
+    return {.num_kv_heads = config.num_kv_heads, .head_dim = config.head_dim, .dtype = dtype};
+  }
+};
+
+DecoderStage::DecoderStage(const ModelConfig& config,
+                           const parallel::StagePlacement& placement,
+                           DType dtype,
+                           const StepLimits& limits,
+                           std::int64_t max_model_len,
+                           ops::Ops& ops,
+                           device::Stream& stream,
+                           WeightSource& weights,
+                           const LoadProgress& progress)
+    : state_(new State{
+          .config = config,
+          .placement = placement,
+          .dtype = dtype,
+          .limits = limits,
+          .ops = ops,
+          .layout = ArenaLayout(config, dtype, limits, placement.has_embedding, placement.has_head),
+      }) {
+  FASTCHAT_ASSERT(placement.first_layer >= 0 && placement.num_layers >= 0 &&
+                      placement.first_layer + placement.num_layers <= config.num_layers,
+                  "layers {} to {} of {}",
+                  placement.first_layer,
+                  placement.first_layer + placement.num_layers,
+                  config.num_layers);
+  check(device::is_float(dtype),
+        "model dtype: expected f32, f16 or bf16, found {}",
+        device::to_string(dtype));
+  const ArenaLayout& layout = state_->layout;
+  const RotaryFrequencies rotary = rotary_frequencies(config.rope, max_model_len);
+  state_->rotary_scale = rotary.attention_scale;
+  // The arena first: weights are the large part, and what does not fit should be theirs to report.
+  state_->arena = ops.device().allocate(layout.size_bytes, "workspace");
+  stream.copy_from_host(static_cast<char*>(state_->arena.data()) + layout.inverse_frequencies,
+                        rotary.inverse_frequencies.data(),
+                        rotary.inverse_frequencies.size() * sizeof(float));
+  stream.synchronize();
+  state_->weights = load_stage_weights(config, placement, dtype, ops, stream, weights, progress);
+}
+
+DecoderStage::~DecoderStage() = default;
+
+const ModelConfig& DecoderStage::config() const { return state_->config; }
+ops::KvSpec DecoderStage::kv_spec(std::int64_t) const { return state_->kv_spec(); }
+std::uint64_t DecoderStage::weight_bytes() const { return model::weight_bytes(state_->weights); }
+std::uint64_t DecoderStage::workspace_bytes() const { return state_->arena.size_bytes(); }
+
+StageOutput DecoderStage::forward(device::Stream& stream, const StageInput& input) {
+  const State& s = *state_;
+  s.check_input(input);
+  if (input.num_tokens == 0) return {};
+  const ModelConfig& config = s.config;
+  const std::int64_t num_tokens = input.num_tokens;
+  const std::int64_t hidden = config.hidden_size;
+
+  // The residual stream is f32 whatever the dtype: sums over many layers keep their small terms,
+  // and the values that overflow 16 bits in deep layers have room.
+  TensorView residual = input.hidden;
+  if (s.placement.has_embedding) {
+    residual = s.arena.view(DType::f32, {num_tokens, hidden}, s.layout.residual);
+    const TensorView table = s.weights.embedding.view(s.dtype, {config.vocab_size, hidden});
+    s.ops.embedding(stream, table, input.token_ids, residual);
+  }
+  const TensorView rotary_table =
+      s.arena.view(DType::f32, {num_tokens, config.rope.rotary_dim}, s.layout.rotary_table);
+  if (s.placement.num_layers > 0)
+    s.ops.rotary_table(
+        stream,
+        input.positions,
+        s.arena.view(DType::f32, {config.rope.rotary_dim / 2}, s.layout.inverse_frequencies),
+        s.rotary_scale,
+        rotary_table);
+
+  const TensorView normed = s.arena.view(s.dtype, {num_tokens, hidden}, s.layout.normed);
+  // What the last sub-layer computed; added to the residual together with the norm that comes next.
+  // In tensor mode the ranks' parts of it are summed before that.
+  const TensorView delta = s.arena.view(s.dtype, {num_tokens, hidden}, s.layout.delta);
+  bool delta_pending = false;
+  for (std::size_t i = 0; i < s.weights.layers.size(); ++i) {
+    const LayerWeights& layer = s.weights.layers[i];
+    const TensorView attention_norm = vector_of(layer.attention_norm);
+    if (delta_pending)
+      s.ops.add_rms_norm(stream, residual, delta, attention_norm, config.norm_eps, normed);
+    else
+      s.ops.rms_norm(stream, residual, attention_norm, config.norm_eps, normed);
+    s.attention(stream, input, i, normed, rotary_table, delta);
+    s.ops.add_rms_norm(stream, residual, delta, vector_of(layer.mlp_norm), config.norm_eps, normed);
+    s.mlp(stream, i, normed, delta);
+    delta_pending = true;
+  }
+
+  if (s.placement.has_head)
+    return {.logits = s.logits(stream, input, residual, delta_pending ? delta : TensorView())};
+  if (delta_pending) s.ops.add(stream, residual, delta);
+  return {.hidden = residual};
+}
+
+void DecoderStage::State::attention(device::Stream& stream,
+                                    const StageInput& input,
+                                    std::size_t layer_in_stage,
+                                    TensorView normed,
+                                    TensorView rotary_table,
+                                    TensorView delta) const {
+  const LayerWeights& layer = weights.layers[layer_in_stage];
+  const std::int64_t heads = config.num_heads * config.head_dim;
+  const std::int64_t kv_heads = config.num_kv_heads * config.head_dim;
+  const TensorView qkv = arena.view(dtype, {input.num_tokens, heads + 2 * kv_heads}, layout.qkv);
+  ops.linear(stream, normed, layer.qkv, vector_of(layer.qkv_bias), qkv);
+  // Query and key columns lie side by side: one rotation for both.
+  ops.rotary(stream, qkv.slice_columns(0, heads + kv_heads), config.head_dim, rotary_table);
+
+  const ops::KvLayer& kv = input.kv[layer_in_stage];
+  ops.kv_write(stream,
+               qkv.slice_columns(heads, kv_heads),
+               qkv.slice_columns(heads + kv_heads, kv_heads),
+               input.slots,
+               kv);
+  const TensorView out = arena.view(dtype, {input.num_tokens, heads}, layout.attention);
+  const auto layer_index = static_cast<std::size_t>(placement.first_layer) + layer_in_stage;
+  ops.paged_attention(
+      stream,
+      {.q = qkv.slice_columns(0, heads),
+       .out = out,
+       .kv = kv,
+       .metadata = input.attention,
+       .num_heads = config.num_heads,
+       .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim))),
+       .window = config.layer_window[layer_index]});
+  ops.linear(stream, out, layer.attention_output, vector_of(layer.attention_output_bias), delta);
+}
+
+void DecoderStage::State::mlp(device::Stream& stream,
+                              std::size_t layer_in_stage,
+                              TensorView normed,
+                              TensorView delta) const {
+  const LayerWeights& layer = weights.layers[layer_in_stage];
+  const std::int64_t num_tokens = normed.rows();
+  const TensorView gate_up =
+      arena.view(dtype, {num_tokens, 2 * config.intermediate_size}, layout.gate_up);
+  const TensorView activated =
+      arena.view(dtype, {num_tokens, config.intermediate_size}, layout.activated);
+  ops.linear(stream, normed, layer.gate_up, vector_of(layer.gate_up_bias), gate_up);
+  ops.gated_activation(stream, gate_up, config.activation, activated);
+  ops.linear(stream, activated, layer.down, vector_of(layer.down_bias), delta);
+}
+
+// Only the rows that are asked for are normed and multiplied by the head, which weighs as much as
+// several layers.
+TensorView DecoderStage::State::logits(device::Stream& stream,
+                                       const StageInput& input,
+                                       TensorView residual,
+                                       TensorView delta) const {
+  const std::int64_t rows = input.num_logits;
+  if (rows == 0) return {};
+  const TensorView row_residual =
+      arena.view(DType::f32, {rows, config.hidden_size}, layout.row_residual);
+  const TensorView row_normed = arena.view(dtype, {rows, config.hidden_size}, layout.row_normed);
+  ops.gather_rows(stream, residual, input.logits_rows, row_residual);
+  if (delta.empty()) {
+    ops.rms_norm(stream, row_residual, vector_of(weights.final_norm), config.norm_eps, row_normed);
+  } else {
+    const TensorView row_delta = arena.view(dtype, {rows, config.hidden_size}, layout.row_delta);
+    ops.gather_rows(stream, delta, input.logits_rows, row_delta);
+    ops.add_rms_norm(stream,
+                     row_residual,
+                     row_delta,
+                     vector_of(weights.final_norm),
+                     config.norm_eps,
+                     row_normed);
+  }
+  const TensorView out = arena.view(DType::f32, {rows, config.vocab_size}, layout.logits);
+  ops.linear(stream, row_normed, weights.head, {}, out);
+  return out;
+}
+
+void DecoderStage::State::check_input(const StageInput& input) const {
+  FASTCHAT_ASSERT(input.num_tokens <= limits.max_num_tokens,
+                  "a step of {} tokens on a stage made for {}",
+                  input.num_tokens,
+                  limits.max_num_tokens);
+  FASTCHAT_ASSERT(!placement.has_head || input.num_logits <= limits.max_logits_rows,
+                  "{} rows of logits on a stage made for {}",
+                  input.num_logits,
+                  limits.max_logits_rows);
+  FASTCHAT_ASSERT(input.kv.size() == weights.layers.size(),
+                  "KV of {} layers for a stage of {}",
+                  input.kv.size(),
+                  weights.layers.size());
+}
+
+parallel::ModelSizes model_sizes(const ModelConfig& config,
+                                 DType dtype,
+                                 const ops::OpsTraits& traits) {
+  const std::int64_t hidden = config.hidden_size;
+  const std::int64_t intermediate = config.intermediate_size;
+  const std::int64_t heads = config.num_heads * config.head_dim;
+  const std::int64_t kv_heads = config.num_kv_heads * config.head_dim;
+  const auto linear = [&](std::int64_t out_features, std::int64_t in_features, bool bias) {
+    return ops::packed_linear_bytes(traits, out_features, in_features, dtype) +
+           (bias ? static_cast<std::uint64_t>(out_features) * sizeof(float) : 0);
+  };
+  const std::uint64_t norm = static_cast<std::uint64_t>(hidden) * sizeof(float);
+  const std::uint64_t layer = norm + linear(heads + 2 * kv_heads, hidden, config.qkv_bias) +
+                              linear(hidden, heads, config.attention_output_bias) + norm +
+                              linear(2 * intermediate, hidden, config.mlp_bias) +
+                              linear(hidden, intermediate, config.mlp_bias);
+  const std::uint64_t kv = ops::kv_block_bytes(
+      traits, {.num_kv_heads = config.num_kv_heads, .head_dim = config.head_dim, .dtype = dtype});
+  const ArenaCosts arena = arena_costs(config, dtype);
+  const auto num_layers = static_cast<std::size_t>(config.num_layers);
+
+  parallel::ModelSizes sizes;
+  sizes.layer_weight_bytes.assign(num_layers, layer);
+  sizes.layer_kv_bytes_per_block.assign(num_layers, kv);
+  sizes.kv_block_size = traits.kv_block_size;
+  sizes.embedding_bytes =
+      static_cast<std::uint64_t>(config.vocab_size * hidden) * device::size_of(dtype);
+  sizes.head_bytes = norm + linear(config.vocab_size, hidden, false);
+  sizes.tied_embedding = config.tie_word_embeddings;
+  sizes.vocab_size = config.vocab_size;
+  sizes.activation_bytes_per_token = arena.residual_per_token + arena.per_token;
+  sizes.logits_bytes_per_row = arena.per_logits_row;
+  sizes.fixed_bytes = arena.fixed + traits.scratch_bytes;
+  return sizes;
+}
+
+}  // namespace fastchat::model

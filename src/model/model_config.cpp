@@ -1,0 +1,139 @@
+#include "model/model_config.h"
+
+#include <array>
+#include <cmath>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "model/config_reader.h"
+#include "model/models.h"
+#include "model/rope.h"
+
+namespace fastchat::model {
+namespace {
+
+// Bounds that no published model comes near. They keep every byte count of a model far below 2^63
+// and refuse a hostile file before anything is allocated for it.
+constexpr std::int64_t kMaxVocab = std::int64_t{1} << 24;
+constexpr std::int64_t kMaxHidden = std::int64_t{1} << 18;
+constexpr std::int64_t kMaxIntermediate = std::int64_t{1} << 21;
+constexpr std::int64_t kMaxLayers = std::int64_t{1} << 12;
+constexpr std::int64_t kMaxHeads = std::int64_t{1} << 12;
+constexpr std::int64_t kMaxHeadDim = std::int64_t{1} << 12;
+constexpr std::int64_t kMaxPositions = std::int64_t{1} << 31;
+constexpr std::uint64_t kMaxConfigBytes = 16 * kMiB;
+
+constexpr std::array<std::pair<std::string_view, ops::Activation>, 5> kActivations{{
+    {"silu", ops::Activation::silu},
+    {"swish", ops::Activation::silu},
+    {"gelu", ops::Activation::gelu},
+    {"gelu_new", ops::Activation::gelu_tanh},
+    {"gelu_pytorch_tanh", ops::Activation::gelu_tanh},
+}};
+
+ops::Activation parse_activation(const ConfigReader& reader) {
+  const std::string name = reader.text("hidden_act").value_or("silu");
+  for (const auto& [known, activation] : kActivations)
+    if (known == name) return activation;
+  std::string expected = "one of";
+  for (const auto& [known, activation] : kActivations) expected.append(" ").append(known);
+  reader.reject("hidden_act", expected);
+}
+
+device::DType parse_checkpoint_dtype(const ConfigReader& reader) {
+  const std::string_view key = reader.has("torch_dtype") ? "torch_dtype" : "dtype";
+  const std::optional<std::string> name = reader.text(key);
+  if (!name) return device::DType::f32;  // transformers' default
+  const Result<device::DType> dtype = device::parse_float_dtype(*name);
+  if (!dtype) reader.reject(key, "float32, float16 or bfloat16");
+  return *dtype;
+}
+
+std::string parse_architecture(const ConfigReader& reader) {
+  const auto names = reader.texts("architectures", 16);
+  if (!names || names->empty())
+    reader.reject("architectures", "an array that names the model's architecture");
+  return names->front();
+}
+
+// What all decoders of the list have in common.
+void read_decoder_config(const ConfigReader& reader, ModelConfig& config) {
+  if (reader.has("quantization_config"))
+    reader.reject("quantization_config", "none: quantized checkpoints are not supported");
+  config.vocab_size = reader.size("vocab_size", kMaxVocab);
+  config.hidden_size = reader.size("hidden_size", kMaxHidden);
+  config.intermediate_size = reader.size("intermediate_size", kMaxIntermediate);
+  config.num_layers = reader.size("num_hidden_layers", kMaxLayers);
+  config.num_heads = reader.size("num_attention_heads", kMaxHeads);
+  config.num_kv_heads = reader.size("num_key_value_heads", kMaxHeads, config.num_heads);
+  if (config.num_heads % config.num_kv_heads != 0)
+    reader.reject("num_key_value_heads",
+                  fmt::format("a divisor of the {} attention heads", config.num_heads));
+  if (!reader.has("head_dim") && config.hidden_size % config.num_heads != 0)
+    reader.reject("hidden_size",
+                  fmt::format("a multiple of the {} attention heads", config.num_heads));
+  const std::string_view head_dim_key = reader.has("head_dim") ? "head_dim" : "hidden_size";
+  config.head_dim = reader.size("head_dim", kMaxHeadDim, config.hidden_size / config.num_heads);
+  if (config.head_dim % 2 != 0 || config.head_dim > kMaxHeadDim)
+    reader.reject(
+        head_dim_key,
+        fmt::format("heads of an even size up to {}, here {}", kMaxHeadDim, config.head_dim));
+  config.norm_eps = static_cast<float>(reader.positive("rms_norm_eps", config.norm_eps));
+  config.activation = parse_activation(reader);
+  config.tie_word_embeddings = reader.flag("tie_word_embeddings", false);
+  config.layer_window.assign(static_cast<std::size_t>(config.num_layers), 0);
+  config.checkpoint_dtype = parse_checkpoint_dtype(reader);
+
+  const std::int64_t positions = reader.size("max_position_embeddings", kMaxPositions);
+  config.rope = parse_rope(reader, config.head_dim, positions);
+  config.max_position_embeddings = context_length(config.rope, positions);
+  if (config.max_position_embeddings < 1 || config.max_position_embeddings >= kMaxPositions)
+    reader.reject("max_position_embeddings",
+                  fmt::format("a context below {} once scaled, here {}",
+                              kMaxPositions,
+                              config.max_position_embeddings));
+}
+
+void read_token_ids(const ConfigReader& reader, ModelConfig& config) {
+  if (const std::vector<std::int32_t> ids = reader.token_ids("bos_token_id"); !ids.empty())
+    config.bos_token_id = ids.front();
+  if (std::vector<std::int32_t> ids = reader.token_ids("eos_token_id"); !ids.empty())
+    config.eos_token_ids = std::move(ids);
+}
+
+}  // namespace
+
+ModelConfig parse_model_config(const nlohmann::json& config, const std::string& origin) {
+  const ConfigReader reader(config, origin);
+  ModelConfig out;
+  out.architecture = parse_architecture(reader);
+  const Family& family = family_of(out.architecture, origin);
+  read_decoder_config(reader, out);
+  family.parse(reader, out);
+  read_token_ids(reader, out);
+  return out;
+}
+
+ModelConfig read_model_config(const std::filesystem::path& folder) {
+  std::error_code error;
+  check(std::filesystem::is_directory(folder, error),
+        "{}: expected a model folder in Hugging Face format, found {}",
+        folder.string(),
+        std::filesystem::exists(folder, error) ? "a file" : "nothing");
+  const std::filesystem::path file = folder / "config.json";
+  ModelConfig config = parse_model_config(read_json_file(file, kMaxConfigBytes), file.string());
+  // What the model's makers want generation to do overrides what the architecture's file says.
+  const std::filesystem::path generation = folder / "generation_config.json";
+  if (std::filesystem::exists(generation, error)) {
+    const nlohmann::json json = read_json_file(generation, kMaxConfigBytes);
+    read_token_ids(ConfigReader(json, generation.string()), config);
+  }
+  return config;
+}
+
+}  // namespace fastchat::model

@@ -1,0 +1,47 @@
+// Bytes of a stage's arena, in one place: what the planner counts is what a DecoderStage allocates.
+#pragma once
+
+#include <cstdint>
+
+#include "model/decoder_stage.h"
+#include "model/model_config.h"
+
+namespace fastchat::model {
+
+/// The arena's size is linear: per_token * tokens + per_logits_row * rows (last stage) + fixed.
+struct ArenaCosts {
+  std::uint64_t residual_per_token =
+      0;  // first stage only: later ones work in the hidden states they are given
+  std::uint64_t per_token = 0;  // without the residual
+  std::uint64_t per_logits_row = 0;
+  std::uint64_t fixed = 0;  // rotary frequencies, alignment of every part
+};
+
+ArenaCosts arena_costs(const ModelConfig& config, device::DType dtype);
+
+/// Byte offsets of the arena's parts, for the largest step. Parts of the two halves of a layer
+/// share their memory.
+struct ArenaLayout {
+  ArenaLayout(const ModelConfig& config,
+              device::DType dtype,
+              const StepLimits& limits,
+              bool has_embedding,
+              bool has_head);
+
+  std::uint64_t inverse_frequencies = 0;  // f32 [rotary_dim / 2]
+  std::uint64_t residual = 0;             // f32 [tokens, hidden]
+  std::uint64_t rotary_table = 0;         // f32 [tokens, rotary_dim]
+  std::uint64_t normed = 0;               // T [tokens, hidden]
+  std::uint64_t delta = 0;         // T [tokens, hidden]: what a sub-layer adds to the residual
+  std::uint64_t qkv = 0;           // T [tokens, (heads + 2 * kv heads) * head_dim]
+  std::uint64_t attention = 0;     // T [tokens, heads * head_dim]
+  std::uint64_t gate_up = 0;       // T [tokens, 2 * intermediate]; over qkv
+  std::uint64_t activated = 0;     // T [tokens, intermediate]
+  std::uint64_t row_residual = 0;  // f32 [rows, hidden]
+  std::uint64_t row_delta = 0;     // T [rows, hidden]
+  std::uint64_t row_normed = 0;    // T [rows, hidden]
+  std::uint64_t logits = 0;        // f32 [rows, vocab]
+  std::uint64_t size_bytes = 0;
+};
+
+}  // namespace fastchat::model

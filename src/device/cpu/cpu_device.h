@@ -1,4 +1,5 @@
-// cpu devices: sets of cores with worker threads, a memory limit, and streams that run ops on all of the set.
+// cpu devices: sets of cores with worker threads, a memory limit, and streams that run ops on all
+// of the set.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "device/device.h"
@@ -19,26 +21,37 @@ enum class CpuIsa : std::uint8_t { generic, avx2, avx512, neon };
 
 std::string_view to_string(CpuIsa isa);
 
-/// Instruction sets this machine can run, best first; `generic` is always the last. AVX2 here means AVX2, FMA
-/// and F16C; AVX-512 means F, BW, DQ and VL; NEON means ARMv8.2 with fp16 arithmetic and dot products.
+/// Instruction sets this machine can run, best first; `generic` is always the last. AVX2 here means
+/// AVX2, FMA and F16C; AVX-512 means F, BW, DQ and VL; NEON means ARMv8.2 with fp16 arithmetic and
+/// dot products.
 std::vector<CpuIsa> supported_cpu_isas();
 
-/// The instruction set kernels use: the best supported one, or FASTCHAT_CPU_ISA (generic|avx2|avx512|neon) when
-/// set. Throws Failure when that names one which this machine cannot run. Logged once.
+/// The instruction set kernels use: the best supported one, or FASTCHAT_CPU_ISA
+/// (generic|avx2|avx512|neon) when set. Throws Failure when that names one which this machine
+/// cannot run. Logged once.
 CpuIsa default_cpu_isa();
 
 struct CpuPlatformOptions {
   int num_devices = 1;
-  /// Logical cores to use; empty = one per physical core of the process's affinity mask, cgroup quota respected.
+  /// Logical cores to use; empty = one per physical core of the process's affinity mask, cgroup
+  /// quota respected.
   std::vector<int> cores;
   /// Memory limit of each device; nullopt = an equal share of the memory that is available now.
   std::optional<std::uint64_t> memory_limit_bytes;
   std::optional<CpuIsa> isa;  // nullopt = default_cpu_isa()
 };
 
-/// The cores are dealt out to the devices in contiguous runs; with more devices than cores they share, with one
-/// warning, and their barriers sleep instead of spin.
+/// The cores are dealt out to the devices in contiguous runs; with more devices than cores they
+/// share, with one warning, and their barriers sleep instead of spin.
 std::unique_ptr<Platform> create_cpu_platform(const CpuPlatformOptions& options);
+
+/// What create_cpu_platform opens; its streams are CpuStreams.
+class CpuDevice : public Device {
+ public:
+  /// What CpuTeam says to every task, for those who choose kernels or layouts before there is one.
+  virtual CpuIsa isa() const = 0;
+  virtual int num_threads() const = 0;
+};
 
 /// The threads of one cpu device working on one task. Passed to every task of a CpuStream.
 class CpuTeam {
@@ -47,10 +60,12 @@ class CpuTeam {
   virtual int num_threads() const = 0;
   virtual CpuIsa isa() const = 0;
 
-  /// Runs body(context, begin, end) over contiguous pieces that cover [0, count), on all threads, and returns
-  /// when all are done. Pieces are multiples of `grain` but for the last; they are handed out so that a slow core
-  /// gets fewer. Body may not throw. What a piece computes must not depend on where pieces begin (batch and
-  /// thread invariance).
+  /// Runs body(begin, end, thread) over contiguous pieces that cover [0, count), on all threads,
+  /// and returns when all are done. Pieces are multiples of `grain` but for the last; they are
+  /// handed out so that a slow core gets fewer. A body should not throw; if one does, the pieces
+  /// not yet taken are dropped and the exception leaves parallel_for. No parallel_for inside a
+  /// piece. What a piece computes must not depend on where pieces begin (batch and thread
+  /// invariance).
   template <typename Body>
   void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
     run_pieces(
@@ -62,8 +77,9 @@ class CpuTeam {
         const_cast<void*>(static_cast<const void*>(std::addressof(body))));
   }
 
-  /// At least `size_bytes` of scratch of one thread, aligned to 64, kept between tasks and grown when needed.
-  /// Contents are undefined at the start of a task. Call from that thread (the `thread` of a piece) only.
+  /// At least `size_bytes` of scratch of one thread, aligned to 64, kept between tasks and grown
+  /// when needed. Contents are undefined at the start of a task. Call from that thread (the
+  /// `thread` of a piece) only.
   virtual void* scratch(int thread, std::size_t size_bytes) = 0;
 
  protected:
@@ -71,18 +87,22 @@ class CpuTeam {
   virtual void run_pieces(std::int64_t count, std::int64_t grain, Piece piece, void* context) = 0;
 };
 
-/// The cpu device's stream: a queue of tasks that one leader thread runs, in order, with its device's team.
+/// The cpu device's stream: a queue of tasks that one leader thread runs, in order, with its
+/// device's team.
 class CpuStream : public Stream {
  public:
-  /// Largest task (captured arguments) in bytes; larger ones do not compile. Enqueueing allocates nothing.
+  /// Largest task (captured arguments) in bytes; larger ones do not compile. Enqueueing allocates
+  /// nothing.
   static constexpr std::size_t kMaxTaskBytes = 512;
 
-  /// Enqueues task(CpuTeam&). Blocks while the queue is full. A task that throws stops the stream's work up to the
-  /// next synchronize(), or to the Event::synchronize() behind it, which rethrows as Failure.
+  /// Enqueues task(CpuTeam&). Blocks while the queue is full. A task that throws stops the stream's
+  /// work up to the next synchronize(), or to the Event::synchronize() behind it, which rethrows as
+  /// Failure.
   template <typename Task>
   void enqueue(Task task) {
     static_assert(sizeof(Task) <= kMaxTaskBytes, "a task's arguments must fit its queue slot");
-    static_assert(std::is_trivially_copyable_v<Task>, "tasks are copied into graphs and never destroyed");
+    static_assert(std::is_trivially_copyable_v<Task>,
+                  "tasks are copied into graphs and never destroyed");
     push([](const void* stored, CpuTeam& team) { (*static_cast<const Task*>(stored))(team); },
          &task,
          sizeof(Task));

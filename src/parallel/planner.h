@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
@@ -34,6 +35,7 @@ struct DeviceBudget {
   std::uint64_t total_bytes = 0;
   std::uint64_t free_bytes = 0;                     // now, before loading
   std::optional<std::uint64_t> limit_bytes;         // --max-gpu-memory of this device: most that this process may hold there
+  bool described = false;                           // the memory above is a description, not what this machine has
 };
 
 struct PlanRequest {
@@ -45,6 +47,7 @@ struct PlanRequest {
   std::int64_t max_num_seqs = 64;
   std::int64_t max_logits_rows = 64;
   double memory_utilization = 0.9;                  // share of a device's free memory that may be used where no limit is given
+  bool shared_memory = false;                       // the devices divide one memory (cpu): more of them bring no more of it
 };
 
 /// One device's share of a plan, in bytes.
@@ -65,7 +68,7 @@ struct DevicePlan {
 
 struct Plan {
   Placement placement;
-  std::vector<DevicePlan> devices;
+  std::vector<DevicePlan> devices;      // one per device of the request; a device left out has num_layers 0
   std::int64_t num_kv_blocks = 0;       // the same on every device: the least over devices
   std::int64_t kv_block_size = 0;
   std::int64_t num_kv_tokens = 0;       // num_kv_blocks * kv_block_size
@@ -74,6 +77,40 @@ struct Plan {
   std::int64_t max_num_seqs = 0;
   std::int64_t max_logits_rows = 0;
 };
+
+/// What some split would give, fitting or not.
+struct SplitCheck {
+  std::vector<DevicePlan> devices;  // one per device; max_kv_tokens -1 where weights and workspace alone overflow it
+  std::int64_t num_kv_tokens = 0;   // -1: the weights do not fit
+  int first_full_device = -1;       // the device that holds the fewest KV tokens, or that overflows most
+  bool holds_promise = false;       // one sequence of max_model_len fits
+};
+
+enum class RefusalReason {
+  bad_request,     // sizes or bounds make no sense
+  weights,         // weights and workspace alone do not fit
+  context,         // they do, but not with one sequence of max_model_len
+  kv_cache_bytes,  // --kv-cache-bytes is less than that sequence needs
+};
+
+/// Why a request has no plan, and the smallest changes that would give it one. Bytes are budgets: what a limit must allow.
+struct Refusal {
+  RefusalReason reason = RefusalReason::bad_request;
+  std::string bad_request;                 // with RefusalReason::bad_request
+  std::vector<DevicePlan> nearest;         // the split least short of memory; with the KV of the promised context,
+                                           // but for RefusalReason::weights
+  std::int64_t largest_model_len = 0;      // what would fit as things are; 0 = nothing would
+  int raise_device = -1;                   // raising only this device takes the fewest bytes; -1 = no single one is enough
+  std::uint64_t raise_to_bytes = 0;        // the budget it would need
+  std::uint64_t every_device_bytes = 0;    // the budget that would do if every device had it
+  std::int64_t num_devices_needed = 0;     // as many devices like the largest would do; 0 = no number would
+  std::uint64_t largest_budget_bytes = 0;  // the size of those
+  std::uint64_t kv_bytes_needed = 0;       // KV of one sequence of max_model_len, over all devices
+};
+
+/// Most bytes that this process may hold on a device: the limit where one is given, but never more than is free, else
+/// free_bytes * memory_utilization.
+std::uint64_t budget_bytes(const PlanRequest& request, const DeviceBudget& device);
 
 /// Bytes of activations, logits and step metadata that a stage's arena takes; what the planner counts is what the
 /// engine allocates.
@@ -87,9 +124,25 @@ std::uint64_t workspace_bytes(const ModelSizes& sizes,
 /// what is there, and the smallest change that would do (a shorter --max-model-len, a larger limit, more devices).
 Result<Plan> make_plan(const PlanRequest& request);
 
+/// The largest max_model_len, up to the request's own (0 = any), that make_plan would accept; 0 if none.
+std::int64_t largest_model_len(const PlanRequest& request);
+/// Layers dealt out evenly, the first devices one more: what counting layers instead of bytes would give.
+SplitCheck even_split(const PlanRequest& request);
+/// Why make_plan refuses `request`; call only when it does.
+Refusal explain_refusal(const PlanRequest& request);
+
+/// What keeps a plan from more KV blocks: "memory", "kv_cache_bytes", "max_num_seqs" (more could not be used by that many
+/// full-length sequences) or "slot_range" (slots are 32-bit).
+std::string_view kv_bound(const Plan& plan, const PlanRequest& request);
+
 /// The plan as a table for people.
 std::string to_text(const Plan& plan, const PlanRequest& request);
 /// The plan as JSON; schema in docs/plan-json.md.
 nlohmann::json to_json(const Plan& plan, const PlanRequest& request);
+
+/// The refusal for people: a first line that stands alone, then a line per device, then what would make it fit.
+std::string to_text(const Refusal& refusal, const PlanRequest& request);
+/// The refusal as JSON ("fits": false); schema in docs/plan-json.md.
+nlohmann::json to_json(const Refusal& refusal, const PlanRequest& request);
 
 }  // namespace fastchat::parallel

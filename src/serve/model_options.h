@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "device/device.h"
@@ -34,8 +35,16 @@ struct ModelOptions {
   LoadFormat load_format = LoadFormat::automatic;  // --load-format auto|dummy
 };
 
-/// Adds the flags to `app`, grouped, with help texts in the chosen language. `options` outlives the parse.
+/// Adds the flags to `app`, grouped, with help texts in the chosen language; takes the app's parse_complete_callback, to
+/// check flags against each other. FastChat's flags that this version lacks are recognised and refused with what to do
+/// instead. `options` outlives the parse, which is parse_command_line's (command_line.h).
 void add_model_options(CLI::App& app, ModelOptions& options);
+
+/// More cpu devices than this is a mistyped number.
+inline constexpr int kMaxDevices = 1024;
+
+/// One line: why devices of this kind ("npu", "cuda") cannot be used in this version. Empty when they can.
+std::string missing_platform(std::string_view kind);
 
 /// The platform that `options.device` names, with as many devices as asked for. Throws Failure saying what is missing.
 std::unique_ptr<device::Platform> open_platform(const ModelOptions& options);

@@ -1,0 +1,396 @@
+#include "serve/model_options.h"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <string_view>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <CLI/CLI.hpp>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "device/cpu/cpu_device.h"
+#include "serve/language.h"
+
+namespace fastchat::serve {
+namespace {
+
+std::string say(std::string_view english, std::string_view chinese) {
+  return std::string(text(english, chinese));
+}
+
+std::vector<std::string> split_list(const std::string& list) {
+  std::vector<std::string> parts;
+  std::size_t start = 0;
+  while (true) {
+    const std::size_t comma = list.find(',', start);
+    parts.push_back(CLI::detail::trim_copy(list.substr(start, comma - start)));
+    if (comma == std::string::npos) return parts;
+    start = comma + 1;
+  }
+}
+
+std::uint64_t read_bytes(const std::string& flag, const std::string& value) {
+  const Result<std::uint64_t> bytes = parse_bytes(value);
+  if (!bytes) throw CLI::ValidationError(flag, bytes.error().message);
+  if (*bytes == 0) throw CLI::ValidationError(flag, say("must be above 0", "必须大于 0"));
+  return *bytes;
+}
+
+std::vector<int> read_gpus(const std::string& value) {
+  std::vector<int> gpus;
+  for (const std::string& part : split_list(value)) {
+    int index = -1;
+    const auto [end, status] = std::from_chars(part.data(), part.data() + part.size(), index);
+    if (status != std::errc{} || end != part.data() + part.size() || index < 0 ||
+        index >= kMaxDevices)
+      throw CLI::ValidationError(
+          "--gpus",
+          fmt::format(fmt::runtime(text("'{}' is not a list of device indices such as 0,2",
+                                        "'{}' 不是设备序号列表，例如 0,2")),
+                      value));
+    if (std::find(gpus.begin(), gpus.end(), index) != gpus.end())
+      throw CLI::ValidationError(
+          "--gpus",
+          fmt::format(fmt::runtime(text("device {} is named twice", "设备 {} 出现了两次")), index));
+    gpus.push_back(index);
+  }
+  return gpus;
+}
+
+/// Devices asked for, once the flags agree with each other.
+int num_devices(const ModelOptions& options) {
+  if (options.num_gpus > 0) return options.num_gpus;
+  return options.gpus.empty() ? 1 : static_cast<int>(options.gpus.size());
+}
+
+/// What single flags cannot see.
+void check_combination(const ModelOptions& options) {
+  const int count = num_devices(options);
+  if (!options.gpus.empty() && count > static_cast<int>(options.gpus.size()))
+    throw CLI::ValidationError(
+        "--num-gpus",
+        fmt::format(fmt::runtime(text("Larger --num-gpus ({}) than --gpus {}!",
+                                      "--num-gpus（{}）多于 --gpus {} 列出的设备")),
+                    count,
+                    fmt::join(options.gpus, ",")));
+  const std::size_t num_limits = options.max_gpu_memory.size();
+  if (num_limits > 1 && num_limits != static_cast<std::size_t>(count))
+    throw CLI::ValidationError(
+        "--max-gpu-memory",
+        fmt::format(fmt::runtime(text("{} values for {} device(s); give one, or one per device",
+                                      "给出 {} 个值，而设备有 {} 个；请给一个值，或每个设备一个")),
+                    num_limits,
+                    count));
+  if (!options.model_path.empty() && !options.shape.empty())
+    throw CLI::ValidationError("--shape",
+                               say("goes without --model-path: the folder has a shape of its own",
+                                   "不能与 --model-path 同用：模型文件夹已确定形状"));
+}
+
+void add_model_group(CLI::App& app, ModelOptions& options) {
+  const std::string group = say("Model", "模型");
+  app.add_option(
+         "--model-path",
+         options.model_path,
+         say("folder of a model in Hugging Face format: config.json, *.safetensors, tokenizer",
+             "Hugging Face 格式的模型文件夹：config.json、*.safetensors、分词器"))
+      ->type_name(say("FOLDER", "文件夹"))
+      ->group(group);
+  app.add_option("--shape",
+                 options.shape,
+                 fmt::format(fmt::runtime(text("a published model's sizes, without its files: {}",
+                                               "只取某个公开模型的尺寸，不需要文件：{}")),
+                             fmt::join(model::shape_names(), ", ")))
+      ->check([](const std::string& name) {
+        const Result<model::ModelConfig> shape = model::shape_by_name(name);
+        return shape ? std::string() : shape.error().message;
+      })
+      ->type_name(say("NAME", "名称"))
+      ->group(group);
+  app.add_option(
+         "--dtype",
+         options.dtype,
+         say("numbers of weights, activations and KV: auto, float32, float16, bfloat16. auto: the\n"
+             "checkpoint's 16-bit type on cpu",
+             "权重、激活与 KV 的数值类型：auto、float32、float16、bfloat16。auto：在 cpu "
+             "上用权重文件的 16 位类型"))
+      ->check([](const std::string& name) {
+        if (name == "auto") return std::string();
+        const Result<device::DType> dtype = device::parse_float_dtype(name);
+        return dtype ? std::string() : dtype.error().message;
+      })
+      ->type_name("TYPE")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option_function<std::string>(
+         "--load-format",
+         [&options](const std::string& value) {
+           options.load_format = value == "dummy" ? LoadFormat::dummy : LoadFormat::automatic;
+         },
+         say("auto: the folder's files; dummy: made-up weights, to measure speed and memory",
+             "auto：读取文件夹中的权重；dummy：生成假权重，用于测试速度和内存"))
+      ->check(CLI::IsMember({"auto", "dummy"}))
+      ->type_name("auto|dummy")
+      ->default_str("auto")
+      ->group(group);
+}
+
+void add_device_group(CLI::App& app, ModelOptions& options) {
+  const std::string group = say("Devices", "设备");
+  app.add_option(
+         "--device",
+         options.device,
+         say("cpu, npu (Ascend), cuda, or auto: the best kind that is there. This version has cpu",
+             "cpu、npu（昇腾）、cuda 或 auto（自动选择）。本版本支持 cpu"))
+      ->check(CLI::IsMember({"auto", "cpu", "npu", "cuda", "mps", "xpu"}))
+      ->type_name("KIND")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option(
+         "--num-gpus",
+         options.num_gpus,
+         say("devices to spread the model over; on cpu the cores are dealt out to that many "
+             "(default: 1,\n"
+             "or as many as --gpus names)",
+             "模型分布到几个设备上；在 cpu 上把核心分成这么多份（默认 1，或 --gpus 列出的个数）"))
+      ->check(CLI::Range(1, kMaxDevices))
+      ->type_name("N")
+      ->group(group);
+  app.add_option_function<std::string>(
+         "--gpus",
+         [&options](const std::string& value) { options.gpus = read_gpus(value); },
+         say("which devices, such as 0,2: the layers go over them in this order",
+             "使用哪些设备，例如 0,2：各层按此顺序放置"))
+      ->type_name("LIST")
+      ->group(group);
+  app.add_option_function<std::string>(
+         "--max-gpu-memory",
+         [&options](const std::string& value) {
+           options.max_gpu_memory.clear();
+           for (const std::string& part : split_list(value))
+             options.max_gpu_memory.push_back(read_bytes("--max-gpu-memory", part));
+         },
+         say("most memory to use on each device, such as 13Gib, or one value per device: "
+             "8GiB,16GiB",
+             "每个设备最多使用的内存，例如 13Gib；或每个设备一个值：8GiB,16GiB"))
+      ->type_name("SIZE[,…]")
+      ->group(group);
+  app.add_option("--gpu-memory-utilization",
+                 options.gpu_memory_utilization,
+                 say("share of the free memory to use where --max-gpu-memory sets no limit",
+                     "未用 --max-gpu-memory 设限时，最多使用空闲内存的比例"))
+      ->check([](const std::string& value) {
+        double share = 0;
+        const bool is_number = CLI::detail::lexical_cast(value, share);
+        return is_number && share > 0 && share <= 1
+                   ? std::string()
+                   : say("must be above 0 and at most 1", "必须大于 0 且不超过 1");
+      })
+      ->type_name("SHARE")
+      ->capture_default_str()
+      ->group(group);
+}
+
+void add_memory_group(CLI::App& app, ModelOptions& options) {
+  const std::string group = say("Context and batch", "上下文与批处理");
+  app.add_option("--max-model-len",
+                 options.max_model_len,
+                 say("longest prompt plus answer in tokens, promised to fit (default: what the "
+                     "model was made for,\n"
+                     "or as much of it as fits)",
+                     "提示与回答的最大总长度（token），保证放得下（默认：模型的设计长度，放不下时自"
+                     "动缩短）"))
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{std::numeric_limits<std::int32_t>::max()}))
+      ->type_name("N")
+      ->group(group);
+  app.add_option_function<std::string>(
+         "--kv-cache-bytes",
+         [&options](const std::string& value) {
+           options.kv_cache_bytes = read_bytes("--kv-cache-bytes", value);
+         },
+         say("memory for keys and values over all devices, such as 2GiB (default: what is left)",
+             "所有设备上键值缓存的总内存，例如 2GiB（默认：剩余的内存）"))
+      ->type_name("SIZE")
+      ->group(group);
+  app.add_option("--max-num-batched-tokens",
+                 options.max_num_batched_tokens,
+                 say("tokens of one step: larger reads prompts faster and takes more workspace",
+                     "每一步处理的 token 数：越大读提示越快，占用的工作内存也越多"))
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 20))
+      ->type_name("N")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option(
+         "--max-num-seqs",
+         options.max_num_seqs,
+         say("sequences running at once; more wait in line", "同时运行的序列数；更多的排队等待"))
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 16))
+      ->type_name("N")
+      ->capture_default_str()
+      ->group(group);
+}
+
+enum class Takes { value, nothing };
+
+/// FastChat's flags that this version knows and does not have. What to do instead, in both
+/// languages.
+struct LaterFlag {
+  const char* name;
+  Takes takes;
+  std::string_view english;
+  std::string_view chinese;
+};
+
+constexpr std::string_view kQuantized =
+    "quantized weights come in a later version; leave the flag out to use the model's 16-bit "
+    "weights";
+constexpr std::string_view kQuantizedZh =
+    "量化权重将在以后的版本提供；请去掉此参数，使用 16 位权重";
+constexpr std::string_view kExllama =
+    "there is no ExLlama here, fastchat has an engine of its own; leave the flag out";
+constexpr std::string_view kExllamaZh = "此处没有 ExLlama，fastchat 有自己的推理引擎；请去掉此参数";
+constexpr std::string_view kExllamaLength =
+    "there is no ExLlama here, fastchat has an engine of its own; --max-model-len sets the context";
+constexpr std::string_view kExllamaLengthZh =
+    "此处没有 ExLlama，fastchat 有自己的推理引擎；上下文长度请用 --max-model-len";
+constexpr std::string_view kExllamaSplit =
+    "there is no ExLlama here; --max-gpu-memory 20GiB,7GiB,7GiB sets what each device may use";
+constexpr std::string_view kExllamaSplitZh =
+    "此处没有 ExLlama；每个设备的内存请用 --max-gpu-memory 20GiB,7GiB,7GiB";
+constexpr std::string_view kXft =
+    "there is no xFasterTransformer here; --device cpu has fast kernels of its own";
+constexpr std::string_view kXftZh = "此处没有 xFasterTransformer；--device cpu 自带快速内核";
+constexpr std::string_view kXftLength =
+    "there is no xFasterTransformer here; --max-model-len sets the context";
+constexpr std::string_view kXftLengthZh =
+    "此处没有 xFasterTransformer；上下文长度请用 --max-model-len";
+constexpr std::string_view kXftDtype =
+    "there is no xFasterTransformer here; --dtype sets the type of the weights";
+constexpr std::string_view kXftDtypeZh = "此处没有 xFasterTransformer；数值类型请用 --dtype";
+
+constexpr LaterFlag kLaterFlags[] = {
+    {"--load-8bit", Takes::nothing, kQuantized, kQuantizedZh},
+    {"--cpu-offloading",
+     Takes::nothing,
+     "layers in host memory come in a later version; --device cpu runs the whole model there",
+     "把部分层放在主机内存将在以后的版本提供；--device cpu 可在主机上运行整个模型"},
+    {"--gptq-ckpt", Takes::value, kQuantized, kQuantizedZh},
+    {"--gptq-wbits", Takes::value, kQuantized, kQuantizedZh},
+    {"--gptq-groupsize", Takes::value, kQuantized, kQuantizedZh},
+    {"--gptq-act-order", Takes::nothing, kQuantized, kQuantizedZh},
+    {"--awq-ckpt", Takes::value, kQuantized, kQuantizedZh},
+    {"--awq-wbits", Takes::value, kQuantized, kQuantizedZh},
+    {"--awq-groupsize", Takes::value, kQuantized, kQuantizedZh},
+    {"--enable-exllama", Takes::nothing, kExllama, kExllamaZh},
+    {"--exllama-max-seq-len", Takes::value, kExllamaLength, kExllamaLengthZh},
+    {"--exllama-gpu-split", Takes::value, kExllamaSplit, kExllamaSplitZh},
+    {"--exllama-cache-8bit",
+     Takes::nothing,
+     "an 8-bit KV cache comes in a later version; leave the flag out",
+     "8 位键值缓存将在以后的版本提供；请去掉此参数"},
+    {"--enable-xft", Takes::nothing, kXft, kXftZh},
+    {"--xft-max-seq-len", Takes::value, kXftLength, kXftLengthZh},
+    {"--xft-dtype", Takes::value, kXftDtype, kXftDtypeZh},
+};
+
+void add_later_flags(CLI::App& app) {
+  const std::string hidden;  // an empty group keeps an option out of the help
+  for (const LaterFlag& flag : kLaterFlags) {
+    const auto refuse = [&flag] {
+      throw CLI::ValidationError(flag.name, say(flag.english, flag.chinese));
+    };
+    if (flag.takes == Takes::nothing)
+      app.add_flag_callback(flag.name, refuse)->group(hidden);
+    else
+      app.add_option_function<std::string>(flag.name, [refuse](const std::string&) { refuse(); })
+          ->group(hidden);
+  }
+  app.add_option("--revision")
+      ->check([](const std::string& revision) {
+        return revision == "main"
+                   ? std::string()
+                   : say("models are read from folders here: give the folder of that revision to "
+                         "--model-path",
+                         "此处模型从文件夹读取：请把该版本的文件夹交给 --model-path");
+      })
+      ->group(hidden);
+}
+
+}  // namespace
+
+std::string missing_platform(std::string_view kind) {
+  if (kind == "cpu") return {};
+  if (kind == "npu")
+    return say(
+        "--device npu: this version has no Ascend backend yet (see CHANGELOG.md); --device cpu "
+        "works today",
+        "--device npu：本版本尚无昇腾后端（见 CHANGELOG.md）；目前请用 --device cpu");
+  if (kind == "cuda")
+    return say(
+        "--device cuda: this version has no CUDA backend yet (see CHANGELOG.md); --device cpu "
+        "works today",
+        "--device cuda：本版本尚无 CUDA 后端（见 CHANGELOG.md）；目前请用 --device cpu");
+  return fmt::format(
+      fmt::runtime(text("--device {}: FastChat's {} devices are not supported; use --device cpu",
+                        "--device {}：不支持 FastChat 的 {} 设备；请用 --device cpu")),
+      kind,
+      kind);
+}
+
+void add_model_options(CLI::App& app, ModelOptions& options) {
+  add_model_group(app, options);
+  add_device_group(app, options);
+  add_memory_group(app, options);
+  add_later_flags(app);
+  app.parse_complete_callback([&options] { check_combination(options); });
+}
+
+std::unique_ptr<device::Platform> open_platform(const ModelOptions& options) {
+  if (options.device == "auto")
+    log::info("--device auto: cpu, the only kind that this version has");
+  else if (const std::string missing = missing_platform(options.device); !missing.empty())
+    fail("{}", missing);
+
+  device::CpuPlatformOptions cpu;
+  // --gpus 2 speaks of the third of three devices, so that several programs can share a machine's
+  // cores.
+  cpu.num_devices = num_devices(options);
+  for (const int index : options.gpus) cpu.num_devices = std::max(cpu.num_devices, index + 1);
+  if (!options.max_gpu_memory.empty())
+    cpu.memory_limit_bytes =
+        *std::max_element(options.max_gpu_memory.begin(), options.max_gpu_memory.end());
+  return device::create_cpu_platform(cpu);
+}
+
+std::vector<int> device_indices(const ModelOptions& options, device::Platform& platform) {
+  const int count = num_devices(options);
+  std::vector<int> indices;
+  for (int rank = 0; rank < count; ++rank) {
+    const int index = options.gpus.empty() ? rank : options.gpus[static_cast<std::size_t>(rank)];
+    check(index < platform.num_devices(),
+          "device {} does not exist: there are {} {} devices, numbered from 0",
+          index,
+          platform.num_devices(),
+          device::to_string(platform.kind()));
+    indices.push_back(index);
+  }
+  return indices;
+}
+
+device::DType resolve_dtype(const ModelOptions& options,
+                            const model::ModelConfig& config,
+                            device::DeviceKind kind) {
+  if (options.dtype != "auto") {
+    const Result<device::DType> dtype = device::parse_float_dtype(options.dtype);
+    check(dtype.has_value(), "--dtype: {}", dtype ? "" : dtype.error().message);
+    return *dtype;
+  }
+  const bool is_card = kind == device::DeviceKind::npu || kind == device::DeviceKind::cuda;
+  return is_card ? device::DType::f16 : config.checkpoint_dtype;
+}
+
+}  // namespace fastchat::serve

@@ -1,0 +1,128 @@
+// `fastchat plan`: where a model's layers and KV would go, in bytes, before anything is loaded.
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "parallel/planner.h"
+#include "serve/command.h"
+#include "serve/command_line.h"
+#include "serve/language.h"
+#include "serve/model_options.h"
+#include "serve/prepare_plan.h"
+
+namespace fastchat::serve {
+namespace {
+
+constexpr int kUsage = 2;
+constexpr int kDoesNotFit = 3;
+
+std::string say(std::string_view english, std::string_view chinese) {
+  return std::string(text(english, chinese));
+}
+
+std::string model_name(const ModelOptions& options) {
+  if (options.model_path.empty()) return options.shape;
+  return std::filesystem::weakly_canonical(options.model_path).filename().string();
+}
+
+/// The model's own context did not fit and --max-model-len did not ask for another.
+bool context_reduced(const ModelOptions& options, const PlannedModel& planned) {
+  return options.max_model_len == 0 &&
+         planned.request.max_model_len < planned.config.max_position_embeddings;
+}
+
+std::string heading(const ModelOptions& options, const PlannedModel& planned) {
+  std::string out = fmt::format(fmt::runtime(text("{}: {}, {} layers, {}, made for {} tokens\n",
+                                                  "{}：{}，{} 层，{}，设计上下文 {} token\n")),
+                                model_name(options),
+                                planned.config.architecture,
+                                planned.config.num_layers,
+                                device::to_string(planned.dtype),
+                                planned.config.max_position_embeddings);
+  if (context_reduced(options, planned))
+    out +=
+        say("Not all of that context fits; this is the longest that does (--max-model-len promises "
+            "another).\n",
+            "完整上下文放不下；以下按放得下的最大长度（可用 --max-model-len 另行指定）。\n");
+  return out;
+}
+
+void add_model(const ModelOptions& options, const PlannedModel& planned, nlohmann::json& result) {
+  result["model"] = {{"name", model_name(options)},
+                     {"architecture", planned.config.architecture},
+                     {"dtype", device::to_string(planned.dtype)},
+                     {"num_layers", planned.config.num_layers},
+                     {"max_position_embeddings", planned.config.max_position_embeddings},
+                     {"context_reduced", context_reduced(options, planned)}};
+}
+
+}  // namespace
+
+int run_plan(int argc, char** argv) {
+  ModelOptions options;
+  bool as_json = false;
+  CLI::App app(
+      say("Where a model's layers and KV cache would go, in bytes; what would not fit, and what "
+          "would make it\n"
+          "fit. Loads nothing. --max-gpu-memory may describe devices larger than this machine's.",
+          "模型各层与键值缓存如何放置、各占多少字节；放不下时差多少、怎样才放得下。不加载任何权重。"
+          "\n"
+          "--max-gpu-memory 可以描述比本机更大的设备。"),
+      "fastchat plan");
+  add_model_options(app, options);
+  app.add_flag(
+         "--json", as_json, say("as JSON (docs/plan-json.md)", "输出 JSON（见 docs/plan-json.md）"))
+      ->group(say("Output", "输出"));
+  app.footer(
+      say("Exit status: 0 it fits, 3 it does not, 2 wrong usage, 1 the model or a device cannot be "
+          "read.\n"
+          "Examples:\n"
+          "  fastchat plan --shape qwen2-7b --num-gpus 2 --max-gpu-memory 12GiB\n"
+          "  fastchat plan --model-path ~/models/Qwen2-7B-Instruct --num-gpus 2 --max-gpu-memory "
+          "8GiB,16GiB --json",
+          "退出码：0 放得下，3 放不下，2 用法错误，1 无法读取模型或设备。\n"
+          "示例：\n"
+          "  fastchat plan --shape qwen2-7b --num-gpus 2 --max-gpu-memory 12GiB\n"
+          "  fastchat plan --model-path ~/models/Qwen2-7B-Instruct --num-gpus 2 --max-gpu-memory "
+          "8GiB,16GiB --json"));
+  if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
+  if (options.model_path.empty() && options.shape.empty()) {
+    fmt::print(stderr,
+               "fastchat plan: {}\n",
+               text("--model-path FOLDER or --shape NAME is needed: which model?",
+                    "需要 --model-path 文件夹或 --shape 名称：请指定模型"));
+    return kUsage;
+  }
+
+  const std::unique_ptr<device::Platform> platform = open_platform(options);
+  const PlannedModel planned = prepare_plan(options, *platform, DeviceMemory::as_limits);
+  const parallel::PlanRequest& request = planned.request;
+  const Result<parallel::Plan> plan = parallel::make_plan(request);
+  if (plan) {
+    if (as_json) {
+      nlohmann::json result = parallel::to_json(*plan, request);
+      add_model(options, planned, result);
+      fmt::print("{}\n", result.dump(2));
+    } else {
+      fmt::print("{}{}", heading(options, planned), parallel::to_text(*plan, request));
+    }
+    return 0;
+  }
+
+  const parallel::Refusal refusal = parallel::explain_refusal(request);
+  fmt::print(stderr, "fastchat plan: {}\n", plan.error().message);
+  if (refusal.reason == parallel::RefusalReason::bad_request) return kUsage;
+  if (as_json) {
+    nlohmann::json result = parallel::to_json(refusal, request);
+    add_model(options, planned, result);
+    fmt::print("{}\n", result.dump(2));
+  }
+  return kDoesNotFit;
+}
+
+}  // namespace fastchat::serve

@@ -1,0 +1,141 @@
+#include "serve/prepare_plan.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "device/cpu/host_memory.h"
+#include "model/decoder_stage.h"
+#include "ops/ops.h"
+#include "serve/language.h"
+
+namespace fastchat::serve {
+namespace {
+
+/// What a context left to us must at least hold before it is worth saying that it fits; refusals
+/// speak of this one.
+constexpr std::int64_t kLeastAutomaticContext = 2048;
+
+model::ModelConfig read_config(const ModelOptions& options) {
+  if (!options.model_path.empty()) return model::read_model_config(options.model_path);
+  check(!options.shape.empty(),
+        "{}",
+        text("--model-path FOLDER (or --shape NAME) is needed: which model?",
+             "需要 --model-path 文件夹（或 --shape 名称）：请指定模型"));
+  Result<model::ModelConfig> shape = model::shape_by_name(options.shape);
+  check(shape.has_value(), "--shape: {}", shape ? "" : shape.error().message);
+  return std::move(shape).value();
+}
+
+std::optional<std::uint64_t> limit_of_rank(const ModelOptions& options, std::size_t rank) {
+  const std::vector<std::uint64_t>& limits = options.max_gpu_memory;
+  if (limits.empty()) return std::nullopt;
+  return limits[limits.size() == 1 ? 0 : rank];
+}
+
+/// cpu devices have separate accounts of one memory. When their limits add up to more than is
+/// available, each is left the part of it that its limit has of all limits.
+void share_host_memory(std::vector<parallel::DeviceBudget>& devices, DeviceMemory memory) {
+  const std::uint64_t available = device::host_memory().available_bytes;
+  double sum = 0;
+  for (const parallel::DeviceBudget& device : devices)
+    sum += static_cast<double>(device.limit_bytes.value_or(0));
+  if (sum <= static_cast<double>(available)) return;
+  for (parallel::DeviceBudget& device : devices) {
+    const std::uint64_t limit = device.limit_bytes.value_or(0);
+    if (memory == DeviceMemory::as_limits) {
+      device.total_bytes = device.free_bytes = limit;
+      device.described = true;
+    } else {
+      const double part = static_cast<double>(limit) / sum;
+      device.free_bytes = static_cast<std::uint64_t>(part * static_cast<double>(available));
+    }
+  }
+  if (memory == DeviceMemory::present)
+    log::warn(
+        "--max-gpu-memory: the limits add up to {}, the machine has {} available; shared in "
+        "proportion",
+        format_bytes(static_cast<std::uint64_t>(sum)),
+        format_bytes(available));
+}
+
+std::vector<parallel::DeviceBudget> device_budgets(const ModelOptions& options,
+                                                   device::Platform& platform,
+                                                   const std::vector<int>& indices,
+                                                   DeviceMemory memory) {
+  std::vector<parallel::DeviceBudget> devices;
+  for (std::size_t rank = 0; rank < indices.size(); ++rank) {
+    const device::MemoryInfo info = platform.memory(indices[rank]);
+    parallel::DeviceBudget budget;
+    budget.name = fmt::format("{}:{}", device::to_string(platform.kind()), indices[rank]);
+    budget.total_bytes = info.total_bytes;
+    budget.free_bytes = info.free_bytes;
+    budget.limit_bytes = limit_of_rank(options, rank);
+    devices.push_back(budget);
+  }
+  if (platform.kind() == device::DeviceKind::cpu) {
+    share_host_memory(devices, memory);
+  } else if (memory == DeviceMemory::as_limits) {
+    for (parallel::DeviceBudget& device : devices) {
+      if (device.limit_bytes.value_or(0) <= device.free_bytes) continue;
+      device.total_bytes = device.free_bytes = *device.limit_bytes;
+      device.described = true;
+    }
+  }
+  return devices;
+}
+
+/// --max-model-len, or the model's own context, or as much of it as fits.
+void choose_context(const ModelOptions& options,
+                    const model::ModelConfig& config,
+                    parallel::PlanRequest& request) {
+  const std::int64_t made_for = config.max_position_embeddings;
+  if (options.max_model_len > 0) {
+    request.max_model_len = options.max_model_len;
+    if (options.max_model_len > made_for)
+      log::warn("--max-model-len {}: the model was made for {}; expect worse answers beyond",
+                options.max_model_len,
+                made_for);
+    return;
+  }
+  request.max_model_len = made_for;
+  const std::int64_t fits = parallel::largest_model_len(request);
+  if (fits >= made_for) return;
+  request.max_model_len = std::clamp(fits, std::min(kLeastAutomaticContext, made_for), made_for);
+  if (fits >= request.max_model_len)
+    log::warn("context shortened to {} of the model's {} tokens, which do not fit", fits, made_for);
+}
+
+}  // namespace
+
+PlannedModel prepare_plan(const ModelOptions& options,
+                          device::Platform& platform,
+                          DeviceMemory memory) {
+  PlannedModel planned;
+  planned.config = read_config(options);
+  planned.dtype = resolve_dtype(options, planned.config, platform.kind());
+  planned.devices = device_indices(options, platform);
+
+  parallel::PlanRequest& request = planned.request;
+  request.sizes = model::model_sizes(planned.config, planned.dtype, ops::traits(platform.kind()));
+  request.devices = device_budgets(options, platform, planned.devices, memory);
+  request.kv_cache_bytes = options.kv_cache_bytes;
+  request.max_num_batched_tokens = options.max_num_batched_tokens;
+  request.max_num_seqs = options.max_num_seqs;
+  request.max_logits_rows = std::max(request.max_logits_rows, options.max_num_seqs);
+  request.memory_utilization = options.gpu_memory_utilization;
+  request.shared_memory = platform.kind() == device::DeviceKind::cpu;
+  choose_context(options, planned.config, request);
+  return planned;
+}
+
+PlannedModel prepare_plan(const ModelOptions& options, device::Platform& platform) {
+  return prepare_plan(options, platform, DeviceMemory::present);
+}
+
+}  // namespace fastchat::serve

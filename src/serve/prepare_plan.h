@@ -1,0 +1,18 @@
+// From flags to a plan request: what a model weighs, and what its devices have.
+#pragma once
+
+#include "serve/model_instance.h"
+
+namespace fastchat::serve {
+
+enum class DeviceMemory {
+  present,    // what this machine has now
+  as_limits,  // --max-gpu-memory taken at its word where it exceeds that: a plan about sizes only
+};
+
+/// prepare_plan of model_instance.h is this one with DeviceMemory::present. Opens no device.
+PlannedModel prepare_plan(const ModelOptions& options,
+                          device::Platform& platform,
+                          DeviceMemory memory);
+
+}  // namespace fastchat::serve

@@ -542,8 +542,12 @@ struct ModelRunner::Impl {
     const std::size_t slot_index = step_id % slots.size();
     StepSlot& slot = slots[slot_index];
     for (Rank& rank : ranks) rank.enqueued.wait(step_id);
-    StepOutput output;
+    StepOutput output = std::move(spare_output);
     output.step_id = step_id;
+    output.tokens.clear();
+    output.logprobs.clear();
+    output.top_tokens.clear();
+    output.top_logprobs.clear();
     output.error = slot.get_error();
     const RankStep& step = ranks.back().steps[slot_index];
     if (output.error.empty()) {
@@ -559,6 +563,12 @@ struct ModelRunner::Impl {
     }
     read_outputs(step, slot.input, output);
     return output;
+  }
+
+  StepInput recycle(StepOutput output) {
+    const std::size_t slot_index = output.step_id % slots.size();
+    spare_output = std::move(output);
+    return std::move(slots[slot_index].input);
   }
 
   static void read_outputs(const RankStep& step, const StepInput& input, StepOutput& output) {
@@ -578,6 +588,7 @@ struct ModelRunner::Impl {
     output.top_logprobs.assign(top_logprobs, top_logprobs + num_logits * width);
   }
 
+  StepOutput spare_output;                          // engine thread only
   std::vector<std::uint64_t> source_steps_scratch;  // first rank's thread only
 };
 
@@ -615,6 +626,7 @@ ModelRunner::~ModelRunner() { impl_->stop(); }
 
 void ModelRunner::submit(StepInput input) { impl_->submit(std::move(input)); }
 StepOutput ModelRunner::wait() { return impl_->wait(); }
+StepInput ModelRunner::recycle(StepOutput output) { return impl_->recycle(std::move(output)); }
 int ModelRunner::max_outstanding() const { return impl_->options.max_outstanding; }
 
 std::vector<std::uint64_t> ModelRunner::allocated_bytes() const {

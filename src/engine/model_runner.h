@@ -13,9 +13,6 @@
 
 namespace fastchat::engine {
 
-/// Most columns of top logprobs a step can be asked for.
-inline constexpr std::int32_t kMaxLogprobs = 20;
-
 struct ModelRunnerOptions {
   int max_outstanding = 2;  // steps in flight; each has its own staging and output memory
 };
@@ -42,6 +39,7 @@ class ModelRunner : public StepExecutor {
 
   void submit(StepInput input) override;
   StepOutput wait() override;
+  StepInput recycle(StepOutput output) override;
   int max_outstanding() const override;
 
   /// Device memory held per rank, in the order of stages: weights, KV, arena and step memory

@@ -10,6 +10,9 @@
 
 namespace fastchat::engine {
 
+/// Most columns of top logprobs a step can be asked for.
+inline constexpr std::int32_t kMaxLogprobs = 20;
+
 /// An input token that is not known yet: sampled by a step that is still outstanding.
 struct TokenSource {
   std::int32_t token_index = 0;  // which of this step's tokens
@@ -68,6 +71,9 @@ class StepExecutor {
   virtual StepOutput wait() = 0;
   /// Steps that may be outstanding: 2 keeps one device busy, more fill a pipeline.
   virtual int max_outstanding() const = 0;
+  /// Optional, so that steady decode allocates nothing: takes back an output that was read, and returns the input of
+  /// its step, or an empty one, to be filled anew.
+  virtual StepInput recycle(StepOutput /*output*/) { return {}; }
 };
 
 }  // namespace fastchat::engine

@@ -15,7 +15,8 @@ use tokenizers::{AddedToken, SplitDelimiterBehavior};
 use crate::Failure;
 
 /// How Qwen2 cuts a text before BPE: contractions, words, single digits, punctuation, line ends, blanks.
-const QWEN2_PATTERN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN2_PATTERN: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
@@ -33,8 +34,7 @@ impl Tokenizer {
     }
 
     pub fn from_bpe(vocab: &str, merges: &str, config: &str) -> Result<Tokenizer, Failure> {
-        let config: Json =
-            serde_json::from_str(config).map_err(|e| Failure::invalid(format!("configuration: {e}")))?;
+        let config: Json = serde_json::from_str(config).map_err(|e| Failure::invalid(format!("configuration: {e}")))?;
         let mut inner = tokenizers::Tokenizer::new(read_bpe(vocab, merges)?);
         let prefix_space = config["add_prefix_space"].as_bool().unwrap_or(false);
         match config["family"].as_str() {
@@ -60,12 +60,8 @@ impl Tokenizer {
         inner.with_truncation(None).map_err(Failure::invalid)?;
         inner.with_padding(None);
         inner.set_encode_special_tokens(false);
-        let special_ids = inner
-            .get_added_tokens_decoder()
-            .into_iter()
-            .filter(|(_, token)| token.special)
-            .map(|(id, _)| id)
-            .collect();
+        let special_ids =
+            inner.get_added_tokens_decoder().into_iter().filter(|(_, token)| token.special).map(|(id, _)| id).collect();
         let byte_level = matches!(inner.get_decoder(), Some(DecoderWrapper::ByteLevel(_)));
         Ok(Tokenizer { inner, plain: OnceLock::new(), special_ids, byte_level, byte_of_char: byte_of_char() })
     }

@@ -1,0 +1,134 @@
+#include "serve/command_line.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include "serve/language.h"
+
+namespace fastchat::serve {
+namespace {
+
+// "--max_new_tokens=5" → "--max-new-tokens=5"; values stay as they are.
+std::string with_dashes(std::string argument) {
+  if (!argument.starts_with("--")) return argument;
+  const std::size_t end = std::min(argument.find('='), argument.size());
+  std::replace(argument.begin(), argument.begin() + static_cast<std::ptrdiff_t>(end), '_', '-');
+  return argument;
+}
+
+// The flag that an argument abbreviates; the argument itself when it is a flag, or no beginning of
+// exactly one.
+std::string expand_abbreviation(const CLI::App& app, const std::string& argument) {
+  if (!argument.starts_with("--") || argument.size() < 4) return argument;
+  const std::size_t end = std::min(argument.find('='), argument.size());
+  const std::string name = argument.substr(2, end - 2);
+  std::vector<std::string> matches;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& long_name : option->get_lnames()) {
+      if (long_name == name) return argument;
+      if (long_name.starts_with(name)) matches.push_back(long_name);
+    }
+  }
+  if (matches.size() != 1) return argument;
+  return "--" + matches.front() + argument.substr(end);
+}
+
+std::string environment_name(const std::string& long_name) {
+  std::string name = "FASTCHAT_" + long_name;
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
+    return c == '-' ? '_' : static_cast<char>(std::toupper(c));
+  });
+  return name;
+}
+
+// CLI11's layout with our headings, and without the names of environment variables: one sentence
+// says the rule.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  HelpFormatter() {
+    column_width(36);
+    label("Usage", std::string(text("Usage", "用法")));
+    label("OPTIONS", std::string(text("FLAGS", "参数")));
+    label("Options", std::string(text("Other", "其他")));
+    for (const char* number : {"INT", "UINT", "FLOAT"}) label(number, std::string(text("N", "数")));
+    label("TEXT", std::string(text("TEXT", "文字")));
+  }
+  std::string make_option_opts(const CLI::Option* option) const override {
+    if (option->get_type_size() == 0) return "";
+    std::string out = " " + get_label(option->get_type_name());
+    if (!option->get_default_str().empty()) out += "=" + option->get_default_str();
+    return out;
+  }
+};
+
+}  // namespace
+
+std::string find_flag(int argc, char** argv, const std::string& flag) {
+  for (int index = 1; index < argc; ++index) {
+    const std::string argument = with_dashes(argv[index]);
+    if (argument == flag && index + 1 < argc) return argv[index + 1];
+    if (argument.starts_with(flag + "=")) return argument.substr(flag.size() + 1);
+  }
+  return "";
+}
+
+std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
+  // Read by main before the verb runs; declared here to be accepted and explained.
+  std::string language_flag;
+  std::string log_level;
+  app.add_option("--lang",
+                 language_flag,
+                 std::string(text("messages in en or zh (default: from the locale)",
+                                  "消息语言：en 或 zh（默认按系统语言）")))
+      ->check(CLI::IsMember({"en", "zh"}))
+      ->type_name("en|zh");
+  app.add_option("--log-level",
+                 log_level,
+                 std::string(text("how much to log to standard error (default: warn)",
+                                  "标准错误中的日志级别（默认 warn）")))
+      ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
+      ->type_name("debug|info|warn|error");
+  for (CLI::Option* option : app.get_options())
+    if (!option->get_lnames().empty() && option->get_lnames().front() != "help")
+      option->envname(environment_name(option->get_lnames().front()));
+  app.set_config("--config",
+                 "",
+                 std::string(text("read flags from a file of lines such as temperature=0.2",
+                                  "从文件读取参数，每行形如 temperature=0.2")))
+      ->type_name(std::string(text("FILE", "文件")));
+  app.set_help_flag("-h,--help", std::string(text("this help", "显示本帮助")));
+  app.formatter(std::make_shared<HelpFormatter>());
+
+  std::vector<std::string> arguments;
+  bool flags_ended = false;
+  for (int index = 1; index < argc; ++index) {
+    flags_ended = flags_ended || std::string_view(argv[index]) == "--";
+    arguments.push_back(flags_ended ? std::string(argv[index])
+                                    : expand_abbreviation(app, with_dashes(argv[index])));
+  }
+  std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
+  try {
+    app.parse(arguments);
+  } catch (const CLI::CallForHelp&) {
+    const std::string help = app.help();
+    std::fwrite(help.data(), 1, help.size(), stdout);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    fmt::print(
+        stderr,
+        "{}: {}\n{}\n",
+        app.get_name(),
+        error.what(),
+        fmt::format(fmt::runtime(text("try: {} --help", "请看：{} --help")), app.get_name()));
+    return 2;
+  }
+  return std::nullopt;
+}
+
+}  // namespace fastchat::serve

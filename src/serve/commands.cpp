@@ -1,0 +1,19 @@
+#include "serve/command.h"
+
+namespace fastchat::serve {
+namespace {
+
+constexpr Command kCommands[] = {
+    {"cli", "chat with a model in the terminal", "在终端里与模型对话", run_cli},
+    {"devices", "the devices it can see, and their memory", "列出可用的设备及其内存", run_devices},
+    {"plan",
+     "where a model's layers and cache would go, and what would not fit",
+     "模型各层与缓存如何放置、放不下时差多少",
+     run_plan},
+};
+
+}  // namespace
+
+std::span<const Command> commands() { return kCommands; }
+
+}  // namespace fastchat::serve

@@ -1,0 +1,20 @@
+// The `!!` commands of the terminal chat, as typed.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace fastchat::serve {
+
+struct ChatCommand {
+  enum class Kind { none, exit, reset, remove, regen, save, load, help, misspelt };
+  Kind kind = Kind::none;  // none: the line is a message to the model
+  std::string
+      argument;  // file of save and load; may be empty. For misspelt: the command that was meant
+};
+
+/// As in FastChat, a command is a whole line, and only save and load take an argument. A word after
+/// `!!` that is almost a command is `misspelt`; any other line is a message.
+ChatCommand parse_chat_command(std::string_view line);
+
+}  // namespace fastchat::serve

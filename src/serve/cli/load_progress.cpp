@@ -1,0 +1,106 @@
+#include "serve/cli/load_progress.h"
+
+#include <string_view>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "device/cpu/cpu_device.h"
+#include "serve/language.h"
+#include "serve/model_instance.h"
+
+namespace fastchat::serve {
+namespace {
+
+constexpr int kBarCells = 24;
+constexpr double kMegabyte = 1e6;
+
+}  // namespace
+
+LoadProgress::LoadProgress(int fd, bool is_terminal, Clock::time_point now)
+    : fd_(fd), is_terminal_(is_terminal), started_(now), last_(now) {}
+
+LoadProgress::~LoadProgress() {
+  if (bar_open_) print("\n");
+}
+
+void LoadProgress::print(const std::string& text) {
+  // A closed standard error is no reason to stop loading.
+  [[maybe_unused]] const ssize_t written = write(fd_, text.data(), text.size());
+}
+
+std::string LoadProgress::state(std::uint64_t done_bytes,
+                                std::uint64_t total_bytes,
+                                Clock::time_point now) const {
+  const double seconds = std::chrono::duration<double>(now - started_).count();
+  return fmt::format("{} / {}, {:.0f} MB/s",
+                     format_bytes(done_bytes),
+                     format_bytes(total_bytes),
+                     seconds > 0 ? static_cast<double>(done_bytes) / kMegabyte / seconds : 0.0);
+}
+
+void LoadProgress::update(std::uint64_t done_bytes,
+                          std::uint64_t total_bytes,
+                          Clock::time_point now) {
+  const std::scoped_lock lock(mutex_);
+  const bool complete = done_bytes >= total_bytes;
+  if (finished_ ||
+      (!complete && now - last_ < (is_terminal_ ? Clock::duration(kRedrawEvery) : kLineEvery)))
+    return;
+  last_ = now;
+  finished_ = complete;
+  const std::string_view label = text("loading", "加载中");
+  if (!is_terminal_) {
+    print(fmt::format("{} {}\n", label, state(done_bytes, total_bytes, now)));
+    return;
+  }
+  const double share =
+      total_bytes == 0 ? 1.0 : static_cast<double>(done_bytes) / static_cast<double>(total_bytes);
+  const int filled = complete ? kBarCells : static_cast<int>(share * kBarCells);
+  print(fmt::format("\r{} [{:#<{}}{:.<{}}] {:3.0f}% {}\x1b[K{}",
+                    label,
+                    "",
+                    filled,
+                    "",
+                    kBarCells - filled,
+                    share * 100,
+                    state(done_bytes, total_bytes, now),
+                    complete ? "\n" : ""));
+  bar_open_ = !complete;
+}
+
+std::string start_report(const ModelInstance& model) {
+  const parallel::Plan& plan = model.plan();
+  const auto line = [](std::string_view english, std::string_view chinese, const auto&... args) {
+    return fmt::format(fmt::runtime(text(english, chinese)), args...);
+  };
+  std::string report = line("model    {} ({}), {} layers, {}, instruction set {}\n",
+                            "模型     {}（{}），{} 层，{}，指令集 {}\n",
+                            model.name(),
+                            model.config().architecture,
+                            model.config().num_layers,
+                            device::to_string(model.planned().dtype),
+                            device::to_string(device::default_cpu_isa()));
+  for (const parallel::DevicePlan& device : plan.devices) {
+    const auto index = static_cast<std::size_t>(device.device);
+    report += line("device {} {}: layers {}-{}{}{}; weights {}, cache {}, workspace {}\n",
+                   "设备 {}   {}：第 {}-{} 层{}{}；权重 {}，缓存 {}，工作区 {}\n",
+                   device.device,
+                   model.planned().request.devices.at(index).name,
+                   device.first_layer,
+                   device.first_layer + device.num_layers - 1,
+                   device.has_embedding ? text(", embedding", "、词嵌入") : "",
+                   device.has_head ? text(", head", "、输出层") : "",
+                   format_bytes(device.weight_bytes),
+                   format_bytes(device.kv_bytes),
+                   format_bytes(device.workspace_bytes));
+  }
+  report += line("context  {} tokens per conversation, cache for {}\n",
+                 "上下文   每个对话 {} 个 token，缓存可容纳 {} 个\n",
+                 plan.max_model_len,
+                 plan.num_kv_tokens);
+  return report;
+}
+
+}  // namespace fastchat::serve

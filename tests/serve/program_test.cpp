@@ -1,0 +1,140 @@
+// `fastchat` as typed: verbs, help, version, and what start-up failures look like.
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace fastchat::serve {
+namespace {
+
+struct Ran {
+  int status = -1;
+  std::string output;  // standard output and error
+};
+
+Ran fastchat(const std::string& arguments, const std::string& environment = "LC_ALL=C") {
+  const std::string command =
+      "env " + environment + " '" FASTCHAT_BINARY "' " + arguments + " 2>&1 </dev/null";
+  std::FILE* pipe = popen(command.c_str(), "r");
+  if (pipe == nullptr) return {};
+  Ran ran;
+  std::array<char, 4096> bytes;
+  for (std::size_t count = 0; (count = std::fread(bytes.data(), 1, bytes.size(), pipe)) > 0;)
+    ran.output.append(bytes.data(), count);
+  const int status = pclose(pipe);
+  ran.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return ran;
+}
+
+#define EXPECT_SAYS(ran, text) EXPECT_NE((ran).output.find(text), std::string::npos) << (ran).output
+
+TEST(Program, AloneItListsItsVerbsAndOnlyThose) {
+  for (const char* arguments : {"", "--help", "-h"}) {
+    const Ran ran = fastchat(arguments);
+    EXPECT_EQ(ran.status, 0);
+    for (const char* verb : {"cli ", "devices ", "plan "}) EXPECT_SAYS(ran, verb);
+    EXPECT_EQ(ran.output.find("serve"), std::string::npos) << ran.output;
+  }
+}
+
+TEST(Program, SpeaksChinese) {
+  EXPECT_SAYS(fastchat("", "LC_ALL=zh_CN.UTF-8"), "用法");
+  EXPECT_SAYS(fastchat("--lang zh"), "用法");
+  EXPECT_SAYS(fastchat("cli --lang zh --help"), "示例");
+}
+
+TEST(Program, TellsItsVersion) {
+  const Ran ran = fastchat("--version");
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_TRUE(ran.output.starts_with("fastchat ")) << ran.output;
+}
+
+TEST(Program, VerbsThatComeLaterAreNamedAsSuch) {
+  const Ran ran = fastchat("serve --port 8000");
+  EXPECT_EQ(ran.status, 2);
+  EXPECT_SAYS(ran, "later version");
+}
+
+TEST(Program, UnknownVerbsGetTheNearest) {
+  const Ran ran = fastchat("device");
+  EXPECT_EQ(ran.status, 2);
+  EXPECT_SAYS(ran, "Did you mean 'devices'?");
+}
+
+TEST(Program, CliHelpTeaches) {
+  const Ran ran = fastchat("cli --help");
+  EXPECT_EQ(ran.status, 0);
+  for (const char* part : {"Examples:",
+                           "--model-path",
+                           "--temperature",
+                           "0.7",
+                           "--repetition-penalty",
+                           "--max-new-tokens",
+                           "512",
+                           "--stop",
+                           "--seed",
+                           "Sampling",
+                           "Conversation",
+                           "-m,"})
+    EXPECT_SAYS(ran, part);
+}
+
+TEST(Program, WrongUsageIsOneLineAndAHint) {
+  const Ran unknown = fastchat("cli --no-such-flag");
+  EXPECT_EQ(unknown.status, 2);
+  EXPECT_SAYS(unknown, "--no-such-flag");
+  EXPECT_SAYS(unknown, "--help");
+  EXPECT_EQ(fastchat("cli --top-p 1.5").status, 2);
+  EXPECT_EQ(fastchat("cli --style fancy").status, 2);
+}
+
+TEST(Program, FlagsTakeUnderscoresAndAbbreviations) {
+  // Refused for the style, so all flags before were understood.
+  const Ran ran = fastchat(
+      "cli --model x --repetition_penalty 1.1 --max_new_tokens=5 --presence-penalty -1.5 --style "
+      "rich");
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_SAYS(ran, "--style rich");
+}
+
+TEST(Program, FlagsComeFromTheEnvironmentToo) {
+  EXPECT_SAYS(fastchat("cli --model x", "LC_ALL=C FASTCHAT_STYLE=rich"), "--style rich");
+}
+
+TEST(Program, WhatComesLaterIsRefusedNotIgnored) {
+  for (const char* flag : {"--style rich",
+                           "--style programmatic",
+                           "--conv-template vicuna_v1.1",
+                           "--judge-sent-end"}) {
+    const Ran ran = fastchat("cli --model-path x " + std::string(flag));
+    EXPECT_EQ(ran.status, 1) << flag;
+    EXPECT_SAYS(ran, "version");
+  }
+}
+
+TEST(Program, AModelWithoutAChatTemplateIsRefusedBeforeLoading) {
+  std::string pattern = (std::filesystem::temp_directory_path() / "fastchat-test-XXXXXX").string();
+  const std::filesystem::path folder = mkdtemp(pattern.data());
+  std::ofstream(folder / "tokenizer_config.json") << "{}";
+  const Ran ran = fastchat("cli --model-path " + folder.string());
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_SAYS(ran, "no chat template");
+  EXPECT_SAYS(ran, "instruct");
+  std::filesystem::remove_all(folder);
+}
+
+TEST(Program, AMissingModelIsOneLine) {
+  const Ran ran = fastchat("cli --model-path /no/such/folder");
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_SAYS(ran, "/no/such/folder");
+  EXPECT_EQ(std::count(ran.output.begin(), ran.output.end(), '\n'), 1) << ran.output;
+}
+
+}  // namespace
+}  // namespace fastchat::serve

@@ -39,7 +39,8 @@ Result<std::uint64_t> parse_bytes(std::string_view text) {
   const char* first = compact.data();
   const char* last = first + compact.size();
   const auto [rest, status] = std::from_chars(first, last, value, std::chars_format::fixed);
-  if (status != std::errc{}) return bad("it does not start with a number");
+  // from_chars reads "nan" and "inf" as numbers.
+  if (status != std::errc{} || !std::isfinite(value)) return bad("it does not start with a number");
   if (value < 0) return bad("it is negative");
 
   const std::string_view unit(rest, static_cast<std::size_t>(last - rest));

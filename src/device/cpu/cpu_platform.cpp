@@ -154,11 +154,13 @@ class CpuPlatform final : public Platform {
 };
 
 void require_allowed(const std::vector<int>& wanted, const std::vector<int>& allowed) {
-  for (const int core : wanted)
+  for (const int core : wanted) {
+    check(std::count(wanted.begin(), wanted.end(), core) == 1, "core {} is listed twice", core);
     check(std::find(allowed.begin(), allowed.end(), core) != allowed.end(),
           "core {} is not among those this process may use: {}",
           core,
           format_cores(allowed));
+  }
 }
 
 bool pinning_switched_off() {

@@ -104,8 +104,9 @@ void QueuedStream::push(Run run, const void* task, std::size_t size_bytes) {
 
 void QueuedStream::record(Event& event) {
   require_no_capture("Stream::record");
+  StreamEvent& cpu_event = require_cpu_event(event);
   Slot& slot = free_slot();
-  slot.reach = require_cpu_event(event).begin_recording(health_, slot.number);
+  slot.reach = cpu_event.begin_recording(health_, slot.number);
   publish();
 }
 

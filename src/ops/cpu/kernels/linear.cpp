@@ -1,0 +1,170 @@
+// Linear over packed weights. One row: memory-bound, one front-to-back read of the weight. Many
+// rows: compute-bound.
+#include "ops/cpu/kernels/linear.h"
+
+#include "ops/cpu/kernels/panel_product.h"
+#include "ops/cpu/kernels/simd.h"
+
+namespace fastchat::ops::cpu::FASTCHAT_ISA {
+namespace {
+
+FASTCHAT_INLINE std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+
+/// Bytes of a panel: its inner dimension is padded to pairs.
+FASTCHAT_INLINE std::int64_t panel_bytes(std::int64_t in_features, Element element) {
+  return (in_features + in_features % 2) * kPanelColumns * size_of(element);
+}
+
+/// Elements [first, first + count) of a row in f32.
+FASTCHAT_INLINE void widen(
+    const ConstRows& rows, std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
+  dispatch(rows.element, [&]<typename T>(T*) {
+    const T* x = static_cast<const T*>(rows.data) + row * rows.stride + first;
+    for_each_vector(
+        count, FASTCHAT_BODY(i, lanes) { store_some(out + i, load_some(x + i, lanes), lanes); });
+  });
+}
+
+/// out = sums + bias, rounded, for `count` columns from `column` on.
+FASTCHAT_INLINE void finish(const LinearArgs& args,
+                            std::int64_t row,
+                            std::int64_t column,
+                            std::int64_t count,
+                            const float* sums) {
+  dispatch(args.out.element, [&]<typename T>(T*) {
+    T* out = static_cast<T*>(args.out.data) + row * args.out.stride + column;
+    for_each_vector(
+        count, FASTCHAT_BODY(i, lanes) {
+          F32 value = load(sums + i);
+          if (args.bias != nullptr) value = value + load_some(args.bias + column + i, lanes);
+          store_some(out + i, value, lanes);
+        });
+  });
+}
+
+}  // namespace
+
+void linear_prepare(const LinearArgs& args, float* x) {
+  for (std::int64_t k = 0; k < args.in_features; k += kDepth) {
+    const std::int64_t depth = smaller(kDepth, args.in_features - k);
+    for (std::int64_t row = 0; row < args.num_rows; ++row)
+      widen(args.x, row, k, depth, x + (k / kDepth * args.num_rows + row) * kDepth);
+  }
+}
+
+void linear_stream(const LinearArgs& args, const float* x, std::int64_t begin, std::int64_t end) {
+  alignas(64) float sums[kStreamRows * kPanelColumns];
+  const std::int64_t bytes = panel_bytes(args.in_features, args.weight_element);
+  for (std::int64_t panel = begin; panel < end; ++panel) {
+    const char* weight = static_cast<const char*>(args.weight) + panel * bytes;
+    for (std::int64_t k = 0; k < args.in_features; k += kDepth) {
+      panel_product({.x = x + k * args.num_rows,
+                     .rows = args.num_rows,
+                     .w = weight + k * kPanelColumns * size_of(args.weight_element),
+                     .w_element = args.weight_element,
+                     .pitch = kPanelColumns,
+                     .columns = kPanelColumns,
+                     .depth = smaller(kDepth, args.in_features - k),
+                     .c = sums,
+                     .c_pitch = kPanelColumns,
+                     .accumulate = k > 0,
+                     .prefetch = true});
+    }
+    const std::int64_t column = panel * kPanelColumns;
+    const std::int64_t columns = smaller(kPanelColumns, args.out_features - column);
+    for (std::int64_t row = 0; row < args.num_rows; ++row)
+      finish(args, row, column, columns, sums + row * kPanelColumns);
+  }
+}
+
+void linear_tile(const LinearArgs& args,
+                 std::int64_t row_begin,
+                 std::int64_t row_end,
+                 std::int64_t begin,
+                 std::int64_t end,
+                 float* scratch) {
+  float* x = scratch;
+  float* sums = scratch + kTileRows * kDepth;
+  constexpr std::int64_t kPitch = kTilePanels * kPanelColumns;
+  // Rows that stay in the first-level cache while a stretch of all panels passes by.
+  constexpr std::int64_t kRowsAtOnce = 12;
+  const std::int64_t rows = row_end - row_begin;
+  const std::int64_t bytes = panel_bytes(args.in_features, args.weight_element);
+  for (std::int64_t k = 0; k < args.in_features; k += kDepth) {
+    const std::int64_t depth = smaller(kDepth, args.in_features - k);
+    for (std::int64_t row = 0; row < rows; ++row)
+      widen(args.x, row_begin + row, k, depth, x + row * kDepth);
+    for (std::int64_t row = 0; row < rows; row += kRowsAtOnce) {
+      for (std::int64_t panel = begin; panel < end; ++panel) {
+        panel_product({.x = x + row * kDepth,
+                       .rows = smaller(kRowsAtOnce, rows - row),
+                       .w = static_cast<const char*>(args.weight) + panel * bytes +
+                            k * kPanelColumns * size_of(args.weight_element),
+                       .w_element = args.weight_element,
+                       .pitch = kPanelColumns,
+                       .columns = kPanelColumns,
+                       .depth = depth,
+                       .c = sums + row * kPitch + (panel - begin) * kPanelColumns,
+                       .c_pitch = kPitch,
+                       .accumulate = k > 0});
+      }
+    }
+  }
+  const std::int64_t column = begin * kPanelColumns;
+  const std::int64_t columns = smaller(end * kPanelColumns, args.out_features) - column;
+  for (std::int64_t row = 0; row < rows; ++row)
+    finish(args, row_begin + row, column, columns, sums + row * kPitch);
+}
+
+void pack(const PackArgs& args, std::int64_t begin, std::int64_t end) {
+  constexpr std::int64_t kStretch = 64;  // columns converted at a time
+  const std::int64_t columns = args.columns;
+  const std::int64_t bytes = panel_bytes(columns, args.weight_element);
+  dispatch(args.weight_element, [&]<typename W>(W*) {
+    dispatch(args.source_element, [&]<typename S>(S*) {
+      for (std::int64_t panel = begin; panel < end; ++panel) {
+        W* weight = reinterpret_cast<W*>(static_cast<char*>(args.weight) + panel * bytes);
+        for (std::int64_t k = 0; k < columns; k += kStretch) {
+          alignas(64) W part[kPanelColumns][kStretch];
+          const std::int64_t depth = smaller(kStretch, columns - k);
+          std::int64_t low = kPanelColumns, high = 0;  // rows of the panel that are written here
+          for (std::int64_t row = 0; row < kPanelColumns; ++row) {
+            const std::int64_t source_row = panel * kPanelColumns + row - args.first_row;
+            const bool padding = source_row >= args.num_rows && args.last;
+            if (source_row < 0 || (source_row >= args.num_rows && !padding)) continue;
+            low = smaller(low, row);
+            high = row + 1;
+            if (padding || depth < kStretch)
+              __builtin_memset(static_cast<void*>(part[row]), 0, sizeof part[row]);
+            if (padding) continue;
+            const S* source =
+                static_cast<const S*>(args.source) + source_row * args.source_stride + k;
+            if constexpr (__is_same(S, W)) {
+              __builtin_memcpy(part[row], source, static_cast<std::size_t>(depth) * sizeof(W));
+            } else {
+              for_each_vector(
+                  depth, FASTCHAT_BODY(i, lanes) {
+                    store_some(part[row] + i, load_some(source + i, lanes), lanes);
+                  });
+            }
+          }
+          const std::int64_t padded = depth + depth % 2;
+          if constexpr (__is_same(W, Bf16)) {  // columns interleaved in pairs of k
+            for (std::int64_t i = 0; i < padded; i += 2) {
+              W* out = weight + (k + i) * kPanelColumns;
+              for (std::int64_t row = low; row < high; ++row)
+                __builtin_memcpy(out + 2 * row, &part[row][i], 4);
+            }
+          } else {
+            for (std::int64_t i = 0; i < padded; ++i) {
+              W* out = weight + (k + i) * kPanelColumns;
+              for (std::int64_t row = low; row < high; ++row) out[row] = part[row][i];
+            }
+          }
+        }
+      }
+    });
+  });
+}
+
+}  // namespace fastchat::ops::cpu::FASTCHAT_ISA

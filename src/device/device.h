@@ -1,8 +1,9 @@
 // The runtime seam: what every kind of device offers, and nothing of any vendor.
 // One implementation per kind (cpu/, later ascend/, cuda/); stub/ shows the least one can be.
 //
-// Work is enqueued on streams and runs later, in order within a stream. Two streams are ordered only by events.
-// Host threads may call any method of different objects at once; one Stream is used by one thread at a time.
+// Work is enqueued on streams and runs later, in order within a stream. Two streams are ordered
+// only by events. Host threads may call any method of different objects at once; one Stream is used
+// by one thread at a time.
 #pragma once
 
 #include <cstddef>
@@ -39,8 +40,9 @@ struct MemoryInfo {
   std::uint64_t allocated_bytes = 0;  // what this process holds through Device::allocate
 };
 
-/// Memory of one device, freed with its owner. Move-only. Freeing is stream-ordered by the owner's care: the
-/// last work that uses it has completed, or runs on the stream that the next user runs on.
+/// Memory of one device, freed with its owner. Move-only. Freeing is stream-ordered by the owner's
+/// care: the last work that uses it has completed, or runs on the stream that the next user runs
+/// on.
 class Buffer {
  public:
   Buffer() = default;
@@ -68,18 +70,20 @@ class Buffer {
   std::size_t size_bytes_ = 0;
 };
 
-/// A point in a stream that other streams and hosts can wait for. Reusable: recording again moves it.
+/// A point in a stream that other streams and hosts can wait for. Reusable: recording again moves
+/// it.
 class Event {
  public:
   virtual ~Event() = default;
-  /// Blocks the calling thread until the last recording has been reached. Returns at once if never recorded.
-  /// Throws Failure if work before it failed.
+  /// Blocks the calling thread until the last recording has been reached. Returns at once if never
+  /// recorded. Throws Failure if work before it failed.
   virtual void synchronize() = 0;
   /// True once the last recording has been reached (or nothing was recorded).
   virtual bool query() = 0;
 };
 
-/// Work captured from a stream, to be run again at the cost of one call. Pointers in it must stay valid.
+/// Work captured from a stream, to be run again at the cost of one call. Pointers in it must stay
+/// valid.
 class Graph {
  public:
   virtual ~Graph() = default;
@@ -95,20 +99,23 @@ class Stream {
 
   /// Marks `event` as reached when all work enqueued so far is done.
   virtual void record(Event& event) = 0;
-  /// Later work on this stream waits for `event`, which may belong to another device of the same kind.
+  /// Later work on this stream waits for `event`, which may belong to another device of the same
+  /// kind.
   virtual void wait(Event& event) = 0;
-  /// Blocks the calling thread until all enqueued work is done. Throws Failure if some of it failed; the
-  /// stream is usable afterwards.
+  /// Blocks the calling thread until all enqueued work is done. Throws Failure if some of it
+  /// failed; the stream is usable afterwards.
   virtual void synchronize() = 0;
 
-  /// Copies `size_bytes` to this stream's device from host memory that stays valid until the copy is done.
+  /// Copies `size_bytes` to this stream's device from host memory that stays valid until the copy
+  /// is done.
   virtual void copy_from_host(void* destination, const void* source, std::size_t size_bytes) = 0;
-  /// Copies `size_bytes` from this stream's device to host memory that stays valid until the copy is done.
+  /// Copies `size_bytes` from this stream's device to host memory that stays valid until the copy
+  /// is done.
   virtual void copy_to_host(void* destination, const void* source, std::size_t size_bytes) = 0;
   /// Copies within this device.
   virtual void copy(void* destination, const void* source, std::size_t size_bytes) = 0;
-  /// Copies from memory of `source_device` (same kind, other card) to this stream's device. What fills the
-  /// source is ordered before by the caller with wait().
+  /// Copies from memory of `source_device` (same kind, other card) to this stream's device. What
+  /// fills the source is ordered before by the caller with wait().
   virtual void copy_from_peer(void* destination,
                               const void* source,
                               Device& source_device,
@@ -116,13 +123,14 @@ class Stream {
   /// Sets bytes of this device.
   virtual void fill(void* destination, std::uint8_t value, std::size_t size_bytes) = 0;
 
-  /// Starts recording: work enqueued until end_capture() is kept instead of run. Waiting for the host inside is
-  /// an error. Throws UnsupportedOp where the device has no graphs.
+  /// Starts recording: work enqueued until end_capture() is kept instead of run. Waiting for the
+  /// host inside is an error. Throws UnsupportedOp where the device has no graphs.
   virtual void begin_capture();
   virtual std::unique_ptr<Graph> end_capture();
 };
 
-/// One card, or one set of cores. Owned by the context that main builds; outlives everything made from it.
+/// One card, or one set of cores. Owned by the context that main builds; outlives everything made
+/// from it.
 class Device {
  public:
   virtual ~Device() = default;
@@ -132,9 +140,9 @@ class Device {
   virtual std::unique_ptr<Stream> create_stream() = 0;
   virtual std::unique_ptr<Event> create_event() = 0;
 
-  /// `size_bytes` of device memory, aligned to at least 64 bytes, contents undefined. `purpose` ("weights",
-  /// "kv cache", "workspace") appears in the message of the OutOfMemory it throws when the limit or the
-  /// device's memory is exceeded: asked, allocated, free, total.
+  /// `size_bytes` of device memory, aligned to at least 64 bytes, contents undefined. `purpose`
+  /// ("weights", "kv cache", "workspace") appears in the message of the OutOfMemory it throws when
+  /// the limit or the device's memory is exceeded: asked, allocated, free, total.
   Buffer allocate(std::size_t size_bytes, std::string_view purpose);
   /// Host memory that this device copies fastest (pinned where that exists). Freed with the Buffer.
   virtual Buffer allocate_host(std::size_t size_bytes) = 0;

@@ -42,7 +42,8 @@ float f16_to_f32(std::uint16_t bits) {
   if (exponent != 0)
     return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
   if (mantissa == 0) return std::bit_cast<float>(sign);
-  const int shift = std::countl_zero(mantissa) - 21;  // a subnormal: bring its leading one to bit 10
+  const int shift =
+      std::countl_zero(mantissa) - 21;  // a subnormal: bring its leading one to bit 10
   mantissa = (mantissa << shift) & 0x3FFu;
   return std::bit_cast<float>(sign | (static_cast<std::uint32_t>(113 - shift) << 23) |
                               (mantissa << 13));
@@ -53,9 +54,10 @@ std::uint16_t f32_to_f16(float value) {
   const auto sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000u);
   const std::uint32_t magnitude = bits & 0x7FFFFFFFu;
   if (magnitude > 0x7F800000u) return static_cast<std::uint16_t>(sign | 0x7E00u);
-  if (magnitude >= 0x477FF000u) return static_cast<std::uint16_t>(sign | 0x7C00u);  // rounds past 65504
-  if (magnitude < 0x38800000u) {  // below the smallest normal f16
-    if (magnitude < 0x33000000u) return sign;  // below half the smallest subnormal
+  if (magnitude >= 0x477FF000u)
+    return static_cast<std::uint16_t>(sign | 0x7C00u);  // rounds past 65504
+  if (magnitude < 0x38800000u) {                        // below the smallest normal f16
+    if (magnitude < 0x33000000u) return sign;           // below half the smallest subnormal
     const int shift = 126 - static_cast<int>(magnitude >> 23);
     const std::uint32_t mantissa = (magnitude & 0x7FFFFFu) | 0x800000u;
     std::uint32_t rounded = mantissa >> shift;

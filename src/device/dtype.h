@@ -36,8 +36,8 @@ constexpr bool is_float(DType dtype) {
 /// "f32", "f16", "bf16", "i8", "u8", "i32", "i64".
 std::string_view to_string(DType dtype);
 
-/// Reads our names and PyTorch's: "f16", "float16", "half", "bf16", "bfloat16", "f32", "float32", "float".
-/// Errors: invalid_request naming what is accepted.
+/// Reads our names and PyTorch's: "f16", "float16", "half", "bf16", "bfloat16", "f32", "float32",
+/// "float". Errors: invalid_request naming what is accepted.
 Result<DType> parse_float_dtype(std::string_view name);
 
 /// Round to nearest, ties to even; NaN stays NaN. f16 overflows to infinity as IEEE 754 says.

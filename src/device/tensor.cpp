@@ -23,8 +23,8 @@ TensorView TensorView::slice_rows(std::int64_t first, std::int64_t count) const 
                   first + count,
                   describe());
   TensorView out = *this;
-  out.data_ = static_cast<char*>(data_) +
-              static_cast<std::size_t>(first * row_stride_) * size_of(dtype_);
+  out.data_ =
+      static_cast<char*>(data_) + static_cast<std::size_t>(first * row_stride_) * size_of(dtype_);
   out.shape_[0] = count;
   return out;
 }
@@ -43,13 +43,11 @@ TensorView TensorView::slice_columns(std::int64_t first, std::int64_t count) con
 
 TensorView TensorView::reshaped(std::initializer_list<std::int64_t> shape) const {
   TensorView out(data_, dtype_, shape);
-  FASTCHAT_ASSERT(out.num_elements() == num_elements(),
-                  "reshape of {} to {}",
-                  describe(),
-                  out.describe());
+  FASTCHAT_ASSERT(
+      out.num_elements() == num_elements(), "reshape of {} to {}", describe(), out.describe());
   if (!is_dense()) {
-    FASTCHAT_ASSERT(out.rows() == rows(), "reshape of the strided {} to {}", describe(),
-                    out.describe());
+    FASTCHAT_ASSERT(
+        out.rows() == rows(), "reshape of the strided {} to {}", describe(), out.describe());
     out.row_stride_ = row_stride_;
   }
   return out;

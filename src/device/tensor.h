@@ -11,8 +11,8 @@
 
 namespace fastchat::device {
 
-/// Up to four dimensions, row-major. Rows (dimension 0) may lie further apart than they are long, so that a
-/// slice of columns is a view too; all inner dimensions are dense.
+/// Up to four dimensions, row-major. Rows (dimension 0) may lie further apart than they are long,
+/// so that a slice of columns is a view too; all inner dimensions are dense.
 class TensorView {
  public:
   static constexpr int kMaxRank = 4;
@@ -45,8 +45,8 @@ class TensorView {
   TensorView slice_rows(std::int64_t first, std::int64_t count) const;
   /// Columns [first, first + count) of a rank-2 view.
   TensorView slice_columns(std::int64_t first, std::int64_t count) const;
-  /// The same memory under another shape of as many elements per row and as many rows; needs a dense view
-  /// unless only the row's inner shape changes.
+  /// The same memory under another shape of as many elements per row and as many rows; needs a
+  /// dense view unless only the row's inner shape changes.
   TensorView reshaped(std::initializer_list<std::int64_t> shape) const;
 
   /// "bf16[3, 896]".

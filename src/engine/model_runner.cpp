@@ -196,6 +196,12 @@ struct ModelRunner::Impl {
   std::int64_t max_blocks() const {
     return (plan.max_model_len + plan.kv_block_size - 1) / plan.kv_block_size;
   }
+  /// Sources of tokens concern the first rank only, rows of logits the last.
+  StepShape shape_for(std::size_t r, StepShape shape) const {
+    if (!is_first(r)) shape.num_source_steps = 0;
+    if (!is_last(r)) shape.num_logits = shape.num_targets = 0;
+    return shape;
+  }
   bool is_first(std::size_t rank) const { return rank == 0; }
   bool is_last(std::size_t rank) const { return rank + 1 == ranks.size(); }
 
@@ -278,7 +284,7 @@ struct ModelRunner::Impl {
     const std::size_t hidden_bytes =
         limits.num_tokens * static_cast<std::size_t>(config.hidden_size) * sizeof(float);
     if (!is_first(r)) rank.hidden_in = device.allocate(hidden_bytes, "hand-over of hidden states");
-    const StepLayout layout(limits);
+    const StepLayout layout(shape_for(r, limits));
     const OutputLayout outputs(limits.num_logits, kMaxLogprobs);
     rank.steps.resize(slots.size());
     for (RankStep& step : rank.steps) {
@@ -294,7 +300,7 @@ struct ModelRunner::Impl {
       }
       if (is_first(r) && !is_last(r))
         step.sampled =
-            device.allocate(align_up(limits.num_logits * sizeof(std::int32_t)), "step input");
+            device.allocate(align_up(limits.num_seqs * sizeof(std::int32_t)), "step input");
     }
     rank.allocated_bytes = device.memory().allocated_bytes - before;
   }
@@ -355,12 +361,13 @@ struct ModelRunner::Impl {
           source_steps.push_back(source.step_id);
     }
     const std::size_t num_source_steps = is_first(r) ? source_steps.size() : 0;
-    const StepShape shape{.num_tokens = input.tokens.size(),
-                          .num_seqs = input.context_lens.size(),
-                          .block_table_entries = input.block_table.size(),
-                          .num_logits = input.logits_rows.size(),
-                          .num_targets = input.targets.size(),
-                          .num_source_steps = num_source_steps};
+    const StepShape shape = shape_for(r,
+                                      {.num_tokens = input.tokens.size(),
+                                       .num_seqs = input.context_lens.size(),
+                                       .block_table_entries = input.block_table.size(),
+                                       .num_logits = input.logits_rows.size(),
+                                       .num_targets = input.targets.size(),
+                                       .num_source_steps = num_source_steps});
     const StepLayout layout(shape);
     FASTCHAT_ASSERT(layout.size_bytes <= step.staging.size_bytes(),
                     "step {} has {} bytes of input, at most {} were planned",
@@ -378,8 +385,10 @@ struct ModelRunner::Impl {
     put(layout.query_starts, input.query_starts);
     put(layout.context_lens, input.context_lens);
     put(layout.block_table, input.block_table);
-    put(layout.logits_rows, input.logits_rows);
-    put(layout.targets, input.targets);
+    if (is_last(r)) {
+      put(layout.logits_rows, input.logits_rows);
+      put(layout.targets, input.targets);
+    }
     const std::size_t source_stride = align_up(shape.num_tokens * sizeof(std::int32_t));
     for (std::size_t i = 0; i < num_source_steps; ++i) {
       auto* sources = reinterpret_cast<std::int32_t*>(staging + layout.sources + i * source_stride);
@@ -458,10 +467,10 @@ struct ModelRunner::Impl {
     if (!is_last(r)) last.enqueued.wait(source_step);
     // All rows the slot can hold: the source step's own input may have been taken and replaced
     // meanwhile.
-    TensorView sampled = last.steps[source_slot].outputs.view(DType::i32, {plan.max_logits_rows});
+    TensorView sampled = last.steps[source_slot].outputs.view(DType::i32, {plan.max_num_seqs});
     if (!is_last(r)) {
       const TensorView local =
-          rank.steps[source_slot].sampled.view(DType::i32, {plan.max_logits_rows});
+          rank.steps[source_slot].sampled.view(DType::i32, {plan.max_num_seqs});
       rank.stream->wait(*last.steps[source_slot].done);
       rank.stream->copy_from_peer(
           local.data(), sampled.data(), last.ops->device(), sampled.size_bytes());
@@ -601,8 +610,8 @@ void add_step_buffers(parallel::ModelSizes& sizes,
   // taken in once.
   sizes.activation_bytes_per_token +=
       depth * ((3 + depth) * sizeof(std::int32_t) + hidden_bytes) + hidden_bytes;
-  // Query start and context length; the block table's width is the planner's own.
-  sizes.step_bytes_per_sequence += depth * 2 * sizeof(std::int32_t);
+  // Query start, context length and sampled token; the block table is the planner's own.
+  sizes.step_bytes_per_sequence += depth * 3 * sizeof(std::int32_t);
   sizes.logits_bytes_per_row += depth * (2 + 3 + 2 * kMaxLogprobs) * sizeof(std::int32_t);
   // Alignment of every array, and the query starts' extra entry.
   sizes.fixed_bytes += depth * (8 + depth + 4 + 2) * kAlignment;

@@ -333,7 +333,8 @@ std::uint64_t workspace_bytes(const ModelSizes& sizes, const PlanRequest& reques
   const std::uint64_t table_width =
       as_unsigned(blocks_for(request.max_model_len, sizes.kv_block_size));
   const std::uint64_t per_sequence =
-      plus(sizes.step_bytes_per_sequence, times(table_width, sizeof(std::int32_t)));
+      plus(sizes.step_bytes_per_sequence,
+           times(times(table_width, sizeof(std::int32_t)), as_unsigned(request.steps_in_flight)));
   std::uint64_t bytes = sizes.fixed_bytes;
   bytes = plus(
       bytes, times(sizes.activation_bytes_per_token, as_unsigned(request.max_num_batched_tokens)));

@@ -1,4 +1,5 @@
-// The planner: decides a Placement by counting bytes, and says in numbers what fits and what does not.
+// The planner: decides a Placement by counting bytes, and says in numbers what fits and what does
+// not.
 #pragma once
 
 #include <cstdint>
@@ -16,38 +17,45 @@ namespace fastchat::parallel {
 
 /// What a model weighs, in bytes as packed on the devices. Made by model::model_sizes().
 struct ModelSizes {
-  std::vector<std::uint64_t> layer_weight_bytes;          // per layer
-  std::vector<std::uint64_t> layer_kv_bytes_per_block;    // per layer: one block of keys and values
-  std::int64_t kv_block_size = 16;                        // positions per block
-  std::uint64_t embedding_bytes = 0;                      // on the first stage
-  std::uint64_t head_bytes = 0;                           // on the last stage: output projection and final norm
-  bool tied_embedding = false;  // head and embedding are one tensor in the checkpoint; both are counted where they are
+  std::vector<std::uint64_t> layer_weight_bytes;        // per layer
+  std::vector<std::uint64_t> layer_kv_bytes_per_block;  // per layer: one block of keys and values
+  std::int64_t kv_block_size = 16;                      // positions per block
+  std::uint64_t embedding_bytes = 0;                    // on the first stage
+  std::uint64_t head_bytes = 0;  // on the last stage: output projection and final norm
+  bool tied_embedding = false;   // head and embedding are one tensor in the checkpoint; both are
+                                 // counted where they are
   std::int64_t vocab_size = 0;
-  /// Activations of one stage: bytes per token of the step budget, per row of logits, and per sequence, plus a fixed part.
+  /// Activations of one stage: bytes per token of the step budget, per row of logits, and per
+  /// sequence, plus a fixed part.
   std::uint64_t activation_bytes_per_token = 0;
-  std::uint64_t logits_bytes_per_row = 0;                 // last stage only
-  std::uint64_t step_bytes_per_sequence = 0;              // block table and metadata, without the table's width
-  std::uint64_t fixed_bytes = 0;                          // scratch of operations, staging
+  std::uint64_t logits_bytes_per_row = 0;     // last stage only
+  std::uint64_t step_bytes_per_sequence = 0;  // block table and metadata, without the table's width
+  std::uint64_t fixed_bytes = 0;              // scratch of operations, staging
 };
 
 struct DeviceBudget {
   std::string name;
   std::uint64_t total_bytes = 0;
-  std::uint64_t free_bytes = 0;                     // now, before loading
-  std::optional<std::uint64_t> limit_bytes;         // --max-gpu-memory of this device: most that this process may hold there
-  bool described = false;                           // the memory above is a description, not what this machine has
+  std::uint64_t free_bytes = 0;  // now, before loading
+  std::optional<std::uint64_t>
+      limit_bytes;         // --max-gpu-memory of this device: most that this process may hold there
+  bool described = false;  // the memory above is a description, not what this machine has
 };
 
 struct PlanRequest {
   ModelSizes sizes;
-  std::vector<DeviceBudget> devices;                // in rank order
-  std::int64_t max_model_len = 0;                   // positions that one sequence must be able to reach
-  std::optional<std::uint64_t> kv_cache_bytes;      // --kv-cache-bytes: over all devices together; nullopt = what is left
+  std::vector<DeviceBudget> devices;  // in rank order
+  std::int64_t max_model_len = 0;     // positions that one sequence must be able to reach
+  std::optional<std::uint64_t>
+      kv_cache_bytes;  // --kv-cache-bytes: over all devices together; nullopt = what is left
   std::int64_t max_num_batched_tokens = 2048;
   std::int64_t max_num_seqs = 64;
   std::int64_t max_logits_rows = 64;
-  double memory_utilization = 0.9;                  // share of a device's free memory that may be used where no limit is given
-  bool shared_memory = false;                       // the devices divide one memory (cpu): more of them bring no more of it
+  int steps_in_flight = 1;  // each has a block table of its own
+  double memory_utilization =
+      0.9;  // share of a device's free memory that may be used where no limit is given
+  bool shared_memory =
+      false;  // the devices divide one memory (cpu): more of them bring no more of it
 };
 
 /// One device's share of a plan, in bytes.
@@ -59,19 +67,20 @@ struct DevicePlan {
   bool has_head = false;
   std::uint64_t budget_bytes = 0;
   std::uint64_t weight_bytes = 0;
-  std::uint64_t kv_bytes = 0;           // of num_kv_blocks
+  std::uint64_t kv_bytes = 0;  // of num_kv_blocks
   std::uint64_t workspace_bytes = 0;
   std::uint64_t kv_bytes_per_token = 0;
-  std::int64_t max_kv_tokens = 0;       // what this device alone could hold
+  std::int64_t max_kv_tokens = 0;  // what this device alone could hold
   std::uint64_t unused_bytes = 0;
 };
 
 struct Plan {
   Placement placement;
-  std::vector<DevicePlan> devices;      // one per device of the request; a device left out has num_layers 0
-  std::int64_t num_kv_blocks = 0;       // the same on every device: the least over devices
+  std::vector<DevicePlan>
+      devices;  // one per device of the request; a device left out has num_layers 0
+  std::int64_t num_kv_blocks = 0;  // the same on every device: the least over devices
   std::int64_t kv_block_size = 0;
-  std::int64_t num_kv_tokens = 0;       // num_kv_blocks * kv_block_size
+  std::int64_t num_kv_tokens = 0;  // num_kv_blocks * kv_block_size
   std::int64_t max_model_len = 0;
   std::int64_t max_num_batched_tokens = 0;
   std::int64_t max_num_seqs = 0;
@@ -80,10 +89,11 @@ struct Plan {
 
 /// What some split would give, fitting or not.
 struct SplitCheck {
-  std::vector<DevicePlan> devices;  // one per device; max_kv_tokens -1 where weights and workspace alone overflow it
-  std::int64_t num_kv_tokens = 0;   // -1: the weights do not fit
-  int first_full_device = -1;       // the device that holds the fewest KV tokens, or that overflows most
-  bool holds_promise = false;       // one sequence of max_model_len fits
+  std::vector<DevicePlan>
+      devices;  // one per device; max_kv_tokens -1 where weights and workspace alone overflow it
+  std::int64_t num_kv_tokens = 0;  // -1: the weights do not fit
+  int first_full_device = -1;  // the device that holds the fewest KV tokens, or that overflows most
+  bool holds_promise = false;  // one sequence of max_model_len fits
 };
 
 enum class RefusalReason {
@@ -93,46 +103,50 @@ enum class RefusalReason {
   kv_cache_bytes,  // --kv-cache-bytes is less than that sequence needs
 };
 
-/// Why a request has no plan, and the smallest changes that would give it one. Bytes are budgets: what a limit must allow.
+/// Why a request has no plan, and the smallest changes that would give it one. Bytes are budgets:
+/// what a limit must allow.
 struct Refusal {
   RefusalReason reason = RefusalReason::bad_request;
-  std::string bad_request;                 // with RefusalReason::bad_request
-  std::vector<DevicePlan> nearest;         // the split least short of memory; with the KV of the promised context,
-                                           // but for RefusalReason::weights
-  std::int64_t largest_model_len = 0;      // what would fit as things are; 0 = nothing would
-  int raise_device = -1;                   // raising only this device takes the fewest bytes; -1 = no single one is enough
-  std::uint64_t raise_to_bytes = 0;        // the budget it would need
-  std::uint64_t every_device_bytes = 0;    // the budget that would do if every device had it
-  std::int64_t num_devices_needed = 0;     // as many devices like the largest would do; 0 = no number would
+  std::string bad_request;          // with RefusalReason::bad_request
+  std::vector<DevicePlan> nearest;  // the split least short of memory; with the KV of the promised
+                                    // context, but for RefusalReason::weights
+  std::int64_t largest_model_len = 0;  // what would fit as things are; 0 = nothing would
+  int raise_device =
+      -1;  // raising only this device takes the fewest bytes; -1 = no single one is enough
+  std::uint64_t raise_to_bytes = 0;      // the budget it would need
+  std::uint64_t every_device_bytes = 0;  // the budget that would do if every device had it
+  std::int64_t num_devices_needed =
+      0;  // as many devices like the largest would do; 0 = no number would
   std::uint64_t largest_budget_bytes = 0;  // the size of those
   std::uint64_t kv_bytes_needed = 0;       // KV of one sequence of max_model_len, over all devices
 };
 
-/// Most bytes that this process may hold on a device: the limit where one is given, but never more than is free, else
-/// free_bytes * memory_utilization.
+/// Most bytes that this process may hold on a device: the limit where one is given, but never more
+/// than is free, else free_bytes * memory_utilization.
 std::uint64_t budget_bytes(const PlanRequest& request, const DeviceBudget& device);
 
-/// Bytes of activations, logits and step metadata that a stage's arena takes; what the planner counts is what the
-/// engine allocates.
-std::uint64_t workspace_bytes(const ModelSizes& sizes,
-                              const PlanRequest& request,
-                              bool has_head);
+/// Bytes of activations, logits and step metadata that a stage's arena takes; what the planner
+/// counts is what the engine allocates.
+std::uint64_t workspace_bytes(const ModelSizes& sizes, const PlanRequest& request, bool has_head);
 
-/// Layer mode: the split of contiguous layers that maximises the KV tokens of the device that runs out first; among
-/// equals the one whose fullest device is emptiest. Uses at most as many devices as layers.
-/// Errors (invalid_request): weights or the promised context do not fit; the message says per device what is needed,
-/// what is there, and the smallest change that would do (a shorter --max-model-len, a larger limit, more devices).
+/// Layer mode: the split of contiguous layers that maximises the KV tokens of the device that runs
+/// out first; among equals the one whose fullest device is emptiest. Uses at most as many devices
+/// as layers. Errors (invalid_request): weights or the promised context do not fit; the message
+/// says per device what is needed, what is there, and the smallest change that would do (a shorter
+/// --max-model-len, a larger limit, more devices).
 Result<Plan> make_plan(const PlanRequest& request);
 
-/// The largest max_model_len, up to the request's own (0 = any), that make_plan would accept; 0 if none.
+/// The largest max_model_len, up to the request's own (0 = any), that make_plan would accept; 0 if
+/// none.
 std::int64_t largest_model_len(const PlanRequest& request);
-/// Layers dealt out evenly, the first devices one more: what counting layers instead of bytes would give.
+/// Layers dealt out evenly, the first devices one more: what counting layers instead of bytes would
+/// give.
 SplitCheck even_split(const PlanRequest& request);
 /// Why make_plan refuses `request`; call only when it does.
 Refusal explain_refusal(const PlanRequest& request);
 
-/// What keeps a plan from more KV blocks: "memory", "kv_cache_bytes", "max_num_seqs" (more could not be used by that many
-/// full-length sequences) or "slot_range" (slots are 32-bit).
+/// What keeps a plan from more KV blocks: "memory", "kv_cache_bytes", "max_num_seqs" (more could
+/// not be used by that many full-length sequences) or "slot_range" (slots are 32-bit).
 std::string_view kv_bound(const Plan& plan, const PlanRequest& request);
 
 /// The plan as a table for people.
@@ -140,7 +154,8 @@ std::string to_text(const Plan& plan, const PlanRequest& request);
 /// The plan as JSON; schema in docs/plan-json.md.
 nlohmann::json to_json(const Plan& plan, const PlanRequest& request);
 
-/// The refusal for people: a first line that stands alone, then a line per device, then what would make it fit.
+/// The refusal for people: a first line that stands alone, then a line per device, then what would
+/// make it fit.
 std::string to_text(const Refusal& refusal, const PlanRequest& request);
 /// The refusal as JSON ("fits": false); schema in docs/plan-json.md.
 nlohmann::json to_json(const Refusal& refusal, const PlanRequest& request);

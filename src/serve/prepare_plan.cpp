@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -10,6 +13,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "device/cpu/host_memory.h"
+#include "engine/model_runner.h"
 #include "model/decoder_stage.h"
 #include "ops/ops.h"
 #include "serve/language.h"
@@ -111,7 +115,30 @@ void choose_context(const ModelOptions& options,
     log::warn("context shortened to {} of the model's {} tokens, which do not fit", fits, made_for);
 }
 
+class DescribedPlatform final : public device::Platform {
+ public:
+  DescribedPlatform(device::DeviceKind kind, int num_devices)
+      : kind_(kind), num_devices_(num_devices) {}
+  device::DeviceKind kind() const override { return kind_; }
+  int num_devices() override { return num_devices_; }
+  std::string unavailable_reason() override { return missing_platform(device::to_string(kind_)); }
+  device::DeviceInfo describe(int index) override {
+    return {.kind = kind_, .index = index, .physical_index = index, .name = "described"};
+  }
+  device::MemoryInfo memory(int) override { return {}; }
+  std::unique_ptr<device::Device> open(int) override { fail("{}", unavailable_reason()); }
+
+ private:
+  const device::DeviceKind kind_;
+  const int num_devices_;
+};
+
 }  // namespace
+
+std::unique_ptr<device::Platform> describe_platform(const ModelOptions& options,
+                                                    device::DeviceKind kind) {
+  return std::make_unique<DescribedPlatform>(kind, num_platform_devices(options));
+}
 
 PlannedModel prepare_plan(const ModelOptions& options,
                           device::Platform& platform,
@@ -123,6 +150,9 @@ PlannedModel prepare_plan(const ModelOptions& options,
 
   parallel::PlanRequest& request = planned.request;
   request.sizes = model::model_sizes(planned.config, planned.dtype, ops::traits(platform.kind()));
+  const engine::ModelRunnerOptions runner;
+  engine::add_step_buffers(request.sizes, planned.config, runner);
+  request.steps_in_flight = runner.max_outstanding;
   request.devices = device_budgets(options, platform, planned.devices, memory);
   request.kv_cache_bytes = options.kv_cache_bytes;
   request.max_num_batched_tokens = options.max_num_batched_tokens;

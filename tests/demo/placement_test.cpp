@@ -1,0 +1,139 @@
+// The planner's promise, kept by the engine: what it says fits runs to the end of the promised
+// context, inside the devices' limits; what does not fit is refused by a message.
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "base/bytes.h"
+#include "tests/demo/answers.h"
+
+namespace fastchat::demo_test {
+namespace {
+
+// A wide vocabulary makes the embedding weigh as much as several layers, so that an even split of
+// layers is uneven in bytes.
+constexpr const char* kConfig = R"({
+  "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2",
+  "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 8,
+  "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 4096,
+  "max_position_embeddings": 4096, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
+  "hidden_act": "silu", "tie_word_embeddings": true, "torch_dtype": "float32",
+  "eos_token_id": 0, "use_sliding_window": false})";
+
+class PlacementPromise : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::temp_directory_path() /
+              ("fastchat_placement_" + std::to_string(::getpid()));
+    std::filesystem::create_directories(folder_);
+    std::ofstream(folder_ / "config.json") << kConfig;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  serve::ModelOptions options(std::int64_t max_model_len) const {
+    serve::ModelOptions options;
+    options.model_path = folder_;
+    options.load_format = serve::LoadFormat::dummy;
+    options.device = "cpu";
+    options.num_gpus = 2;
+    options.dtype = "float32";
+    options.max_model_len = max_model_len;
+    options.max_num_batched_tokens = 64;
+    options.max_num_seqs = 2;
+    return options;
+  }
+
+  /// Bytes that a device needs for `num_layers` layers at the promised context.
+  static std::uint64_t needed(const parallel::PlanRequest& request, int num_layers, bool is_first) {
+    const parallel::ModelSizes& sizes = request.sizes;
+    const auto layers = static_cast<std::uint64_t>(num_layers);
+    const auto blocks = static_cast<std::uint64_t>(
+        (request.max_model_len + sizes.kv_block_size - 1) / sizes.kv_block_size);
+    return layers * (sizes.layer_weight_bytes.front() +
+                     blocks * sizes.layer_kv_bytes_per_block.front()) +
+           (is_first ? sizes.embedding_bytes : sizes.head_bytes) +
+           parallel::workspace_bytes(sizes, request, !is_first);
+  }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(PlacementPromise, APlanThatAnEvenSplitWouldOverflowCompletesThePromisedContext) {
+  constexpr std::int64_t kContext = 2048;
+  serve::ModelOptions tight = options(kContext);
+  parallel::PlanRequest request;
+  {
+    const std::unique_ptr<device::Platform> platform = serve::open_platform(tight);
+    request = serve::prepare_plan(tight, *platform).request;
+  }
+  // Just enough for 3 + 5 layers.
+  tight.max_gpu_memory = {needed(request, 3, true), needed(request, 5, false)};
+  ASSERT_GT(needed(request, 4, true), tight.max_gpu_memory[0]) << "an even split must overflow";
+
+  serve::ModelInstance model(tight, {});
+  ASSERT_EQ(model.plan().placement.stages.size(), 2u);
+  EXPECT_EQ(model.plan().placement.stages[0].num_layers, 3);
+  EXPECT_EQ(model.plan().max_model_len, kContext);
+
+  std::vector<std::int32_t> prompt(kContext - 16);
+  for (std::size_t i = 0; i < prompt.size(); ++i)
+    prompt[i] = static_cast<std::int32_t>(1 + i * 7919 % 4095);
+  engine::SamplingParams sampling;
+  sampling.temperature = 0;
+  sampling.ignore_eos = true;
+  const Answer answer = generate(model, {prompt}, sampling).front();
+  EXPECT_EQ(answer.finish_reason, engine::FinishReason::length) << answer.error;
+  EXPECT_EQ(prompt.size() + answer.tokens.size(), static_cast<std::size_t>(kContext));
+
+  // One token more: the engine refuses the request, the planner the promise.
+  sampling.max_tokens = 1;
+  prompt.resize(kContext, 1);
+  const auto refused = model.engine().submit(
+      {.prompt = prompt, .sampling = sampling, .listener = std::make_shared<Collector>()});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::context_too_long);
+  EXPECT_NE(refused.error().message.find("2048"), std::string::npos) << refused.error().message;
+
+  serve::ModelOptions beyond = tight;
+  beyond.max_model_len = kContext + 1;
+  try {
+    serve::ModelInstance impossible(beyond, {});
+    FAIL() << "a context of " << beyond.max_model_len << " was promised";
+  } catch (const OutOfMemory& failure) {
+    FAIL() << "refused by an allocation: " << failure.what();
+  } catch (const Failure& failure) {
+    EXPECT_NE(std::string(failure.what()).find("--max-model-len"), std::string::npos)
+        << failure.what();
+  }
+}
+
+TEST_F(PlacementPromise, LongRequestsOnDevicesWithLittleRoomArePreemptedNotLost) {
+  serve::ModelOptions small = options(512);
+  small.kv_cache_bytes = 0;
+  parallel::PlanRequest request;
+  {
+    const std::unique_ptr<device::Platform> platform = serve::open_platform(small);
+    request = serve::prepare_plan(small, *platform).request;
+  }
+  // Room for one and a half of the two sequences that run at once.
+  std::uint64_t kv_bytes_per_block = 0;
+  for (const std::uint64_t bytes : request.sizes.layer_kv_bytes_per_block)
+    kv_bytes_per_block += bytes;
+  small.kv_cache_bytes = kv_bytes_per_block * (768 / request.sizes.kv_block_size);
+  serve::ModelInstance model(small, {});
+  engine::SamplingParams sampling;
+  sampling.temperature = 0;
+  sampling.ignore_eos = true;
+  std::vector<std::vector<std::int32_t>> prompts;
+  for (int i = 0; i < 3; ++i) prompts.push_back(std::vector<std::int32_t>(128, 5 + i));
+  const std::vector<Answer> together = generate(model, prompts, sampling);
+  EXPECT_GT(model.engine().stats().num_preemptions, 0u);
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    EXPECT_EQ(together[i].finish_reason, engine::FinishReason::length) << together[i].error;
+    EXPECT_EQ(generate(model, {prompts[i]}, sampling).front().tokens, together[i].tokens) << i;
+  }
+}
+
+}  // namespace
+}  // namespace fastchat::demo_test

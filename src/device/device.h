@@ -124,8 +124,8 @@ class Stream {
   virtual void fill(void* destination, std::uint8_t value, std::size_t size_bytes) = 0;
 
   /// Starts recording: work enqueued until end_capture() is kept instead of run. A graph holds one
-  /// stream's own work: record(), wait() and synchronize() inside throw Failure. Throws UnsupportedOp
-  /// where the device has no graphs.
+  /// stream's own work: record(), wait() and synchronize() inside throw Failure. Throws
+  /// UnsupportedOp where the device has no graphs.
   virtual void begin_capture();
   virtual std::unique_ptr<Graph> end_capture();
 };

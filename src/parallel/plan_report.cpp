@@ -221,7 +221,8 @@ const DevicePlan& shortest_device(const Refusal& refusal) {
 
 /// "--max-gpu-memory 800MiB" where that much is free, else how much must become free.
 std::string raise_text(std::uint64_t needed, const DeviceBudget& device) {
-  if (needed <= device.free_bytes) return fmt::format("--max-gpu-memory {}", flag_size(needed));
+  if (needed <= device.free_bytes || device.described)
+    return fmt::format("--max-gpu-memory {}", flag_size(needed));
   return fmt::format("{} free there", flag_size(needed));
 }
 
@@ -269,8 +270,7 @@ std::string to_text(const Plan& plan, const PlanRequest& request) {
                   plan.placement.stages.size(),
                   request.devices.size());
   if (any_described(request))
-    out +=
-        "As described: these limits are larger than this machine's memory. Nothing was opened.\n";
+    out += "As described: --max-gpu-memory is more than this machine has. Nothing was opened.\n";
 
   const auto cells = [&](const DevicePlan& row, std::string name, std::string layers) {
     return std::vector<std::string>{std::move(name),

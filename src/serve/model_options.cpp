@@ -326,19 +326,13 @@ std::string missing_platform(std::string_view kind) {
   if (kind == "cpu") return {};
   if (kind == "npu")
     return say(
-        "--device npu: this version has no Ascend backend yet (see CHANGELOG.md); --device cpu "
-        "works today",
-        "--device npu：本版本尚无昇腾后端（见 CHANGELOG.md）；目前请用 --device cpu");
+        "this version has no Ascend backend yet (see CHANGELOG.md); --device cpu works today",
+        "本版本尚无昇腾后端（见 CHANGELOG.md）；目前请用 --device cpu");
   if (kind == "cuda")
-    return say(
-        "--device cuda: this version has no CUDA backend yet (see CHANGELOG.md); --device cpu "
-        "works today",
-        "--device cuda：本版本尚无 CUDA 后端（见 CHANGELOG.md）；目前请用 --device cpu");
-  return fmt::format(
-      fmt::runtime(text("--device {}: FastChat's {} devices are not supported; use --device cpu",
-                        "--device {}：不支持 FastChat 的 {} 设备；请用 --device cpu")),
-      kind,
-      kind);
+    return say("this version has no CUDA backend yet (see CHANGELOG.md); --device cpu works today",
+               "本版本尚无 CUDA 后端（见 CHANGELOG.md）；目前请用 --device cpu");
+  return say("FastChat has this kind of device, this program does not; use --device cpu",
+             "FastChat 支持此类设备，本程序不支持；请用 --device cpu");
 }
 
 void add_model_options(CLI::App& app, ModelOptions& options) {
@@ -349,17 +343,21 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
   app.parse_complete_callback([&options] { check_combination(options); });
 }
 
+int num_platform_devices(const ModelOptions& options) {
+  int count = num_devices(options);
+  // --gpus 2 speaks of the third of three devices, so that several programs can share a machine.
+  for (const int index : options.gpus) count = std::max(count, index + 1);
+  return count;
+}
+
 std::unique_ptr<device::Platform> open_platform(const ModelOptions& options) {
   if (options.device == "auto")
     log::info("--device auto: cpu, the only kind that this version has");
   else if (const std::string missing = missing_platform(options.device); !missing.empty())
-    fail("{}", missing);
+    fail("--device {}: {}", options.device, missing);
 
   device::CpuPlatformOptions cpu;
-  // --gpus 2 speaks of the third of three devices, so that several programs can share a machine's
-  // cores.
-  cpu.num_devices = num_devices(options);
-  for (const int index : options.gpus) cpu.num_devices = std::max(cpu.num_devices, index + 1);
+  cpu.num_devices = num_platform_devices(options);
   if (!options.max_gpu_memory.empty())
     cpu.memory_limit_bytes =
         *std::max_element(options.max_gpu_memory.begin(), options.max_gpu_memory.end());

@@ -46,6 +46,9 @@ inline constexpr int kMaxDevices = 1024;
 /// One line: why devices of this kind ("npu", "cuda") cannot be used in this version. Empty when they can.
 std::string missing_platform(std::string_view kind);
 
+/// Devices a platform needs to have for `options`: --num-gpus, or enough that every index of --gpus exists.
+int num_platform_devices(const ModelOptions& options);
+
 /// The platform that `options.device` names, with as many devices as asked for. Throws Failure saying what is missing.
 std::unique_ptr<device::Platform> open_platform(const ModelOptions& options);
 /// Indices to open on that platform, in rank order: --gpus, or 0 … num_gpus - 1. Throws Failure when out of range.

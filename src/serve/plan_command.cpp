@@ -30,13 +30,24 @@ std::string model_name(const ModelOptions& options) {
   return std::filesystem::weakly_canonical(options.model_path).filename().string();
 }
 
+/// Cards that are not here can be planned for when --max-gpu-memory says what they have.
+std::unique_ptr<device::Platform> platform_for_plan(const ModelOptions& options) {
+  if (!options.max_gpu_memory.empty() && !missing_platform(options.device).empty()) {
+    for (const device::DeviceKind kind : {device::DeviceKind::npu, device::DeviceKind::cuda})
+      if (options.device == device::to_string(kind)) return describe_platform(options, kind);
+  }
+  return open_platform(options);
+}
+
 /// The model's own context did not fit and --max-model-len did not ask for another.
 bool context_reduced(const ModelOptions& options, const PlannedModel& planned) {
   return options.max_model_len == 0 &&
          planned.request.max_model_len < planned.config.max_position_embeddings;
 }
 
-std::string heading(const ModelOptions& options, const PlannedModel& planned) {
+std::string heading(const ModelOptions& options,
+                    const PlannedModel& planned,
+                    const std::string& missing) {
   std::string out = fmt::format(fmt::runtime(text("{}: {}, {} layers, {}, made for {} tokens\n",
                                                   "{}：{}，{} 层，{}，设计上下文 {} token\n")),
                                 model_name(options),
@@ -44,6 +55,11 @@ std::string heading(const ModelOptions& options, const PlannedModel& planned) {
                                 planned.config.num_layers,
                                 device::to_string(planned.dtype),
                                 planned.config.max_position_embeddings);
+  if (!missing.empty())
+    out +=
+        say("This version has no backend for these devices: weights and KV are counted, workspace "
+            "is an estimate.\n",
+            "本版本尚无此类设备的后端：权重与键值缓存按字节计算，工作内存为估计值。\n");
   if (context_reduced(options, planned))
     out +=
         say("Not all of that context fits; this is the longest that does (--max-model-len promises "
@@ -99,7 +115,7 @@ int run_plan(int argc, char** argv) {
     return kUsage;
   }
 
-  const std::unique_ptr<device::Platform> platform = open_platform(options);
+  const std::unique_ptr<device::Platform> platform = platform_for_plan(options);
   const PlannedModel planned = prepare_plan(options, *platform, DeviceMemory::as_limits);
   const parallel::PlanRequest& request = planned.request;
   const Result<parallel::Plan> plan = parallel::make_plan(request);
@@ -109,7 +125,9 @@ int run_plan(int argc, char** argv) {
       add_model(options, planned, result);
       fmt::print("{}\n", result.dump(2));
     } else {
-      fmt::print("{}{}", heading(options, planned), parallel::to_text(*plan, request));
+      fmt::print("{}{}",
+                 heading(options, planned, platform->unavailable_reason()),
+                 parallel::to_text(*plan, request));
     }
     return 0;
   }

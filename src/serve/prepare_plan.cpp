@@ -126,7 +126,9 @@ class DescribedPlatform final : public device::Platform {
     return {.kind = kind_, .index = index, .physical_index = index, .name = "described"};
   }
   device::MemoryInfo memory(int) override { return {}; }
-  std::unique_ptr<device::Device> open(int) override { fail("{}", unavailable_reason()); }
+  std::unique_ptr<device::Device> open(int) override {
+    fail("--device {}: {}", device::to_string(kind_), unavailable_reason());
+  }
 
  private:
   const device::DeviceKind kind_;

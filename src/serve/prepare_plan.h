@@ -1,7 +1,10 @@
 // From flags to a plan request: what a model weighs, and what its devices have.
 #pragma once
 
+#include "device/device.h"
 #include "serve/model_instance.h"
+
+#include <memory>
 
 namespace fastchat::serve {
 
@@ -14,5 +17,10 @@ enum class DeviceMemory {
 PlannedModel prepare_plan(const ModelOptions& options,
                           device::Platform& platform,
                           DeviceMemory memory);
+
+/// Devices of a kind that this version or machine lacks, for plans of what --max-gpu-memory
+/// describes. They have no memory of their own and do not open.
+std::unique_ptr<device::Platform> describe_platform(const ModelOptions& options,
+                                                    device::DeviceKind kind);
 
 }  // namespace fastchat::serve

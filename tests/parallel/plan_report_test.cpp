@@ -127,7 +127,7 @@ TEST(RefusalText, FirstLineStandsAloneAndEachDeviceHasNumbers) {
 }
 
 TEST(RefusalText, MoreSharesOfOneMemoryAreNotSuggested) {
-  PlanRequest request = small_request(60);
+  PlanRequest request = small_request(20);
   for (DeviceBudget& device : request.devices) device.limit_bytes.reset();
   request.memory_utilization = 0.5;
   request.shared_memory = true;

@@ -395,9 +395,9 @@ PlanRequest random_request(std::mt19937_64& random) {
 
 TEST(PlannerProperty, EqualsTheBestOfAllSplits) {
   const std::uint64_t first_seed = 20240;
-  std::cout << "seeds " << first_seed << " to " << first_seed + 1999 << "\n";
+  std::cout << "seeds " << first_seed << " to " << first_seed + 999 << "\n";
   int num_plans = 0, num_refusals = 0;
-  for (std::uint64_t seed = first_seed; seed < first_seed + 2000; ++seed) {
+  for (std::uint64_t seed = first_seed; seed < first_seed + 1000; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     std::mt19937_64 random(seed);
     const PlanRequest request = random_request(random);
@@ -431,15 +431,15 @@ TEST(PlannerProperty, EqualsTheBestOfAllSplits) {
     ASSERT_EQ(next_layer, static_cast<int>(request.sizes.layer_weight_bytes.size()));
   }
   // Both outcomes must be common, or the comparison above says little.
-  EXPECT_GT(num_plans, 400);
-  EXPECT_GT(num_refusals, 400);
+  EXPECT_GT(num_plans, 200);
+  EXPECT_GT(num_refusals, 200);
 }
 
 TEST(PlannerProperty, RemediesAreEnoughAndLessIsNot) {
   const std::uint64_t first_seed = 777;
-  std::cout << "seeds " << first_seed << " to " << first_seed + 999 << "\n";
+  std::cout << "seeds " << first_seed << " to " << first_seed + 499 << "\n";
   int num_lengths = 0, num_raises = 0, num_counts = 0;
-  for (std::uint64_t seed = first_seed; seed < first_seed + 1000; ++seed) {
+  for (std::uint64_t seed = first_seed; seed < first_seed + 500; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     std::mt19937_64 random(seed);
     const PlanRequest request = random_request(random);
@@ -502,9 +502,9 @@ TEST(PlannerProperty, RemediesAreEnoughAndLessIsNot) {
       }
     }
   }
-  EXPECT_GT(num_lengths, 100);
-  EXPECT_GT(num_raises, 100);
-  EXPECT_GT(num_counts, 100);
+  EXPECT_GT(num_lengths, 50);
+  EXPECT_GT(num_raises, 50);
+  EXPECT_GT(num_counts, 50);
 }
 
 }  // namespace

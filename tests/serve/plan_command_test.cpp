@@ -1,0 +1,230 @@
+// `fastchat plan` and `fastchat devices` as commands: output, exit status, JSON against its
+// document.
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "serve/command.h"
+#include "serve/prepare_plan.h"
+
+namespace fastchat::serve {
+namespace {
+
+using nlohmann::json;
+
+struct Ran {
+  int status = -1;
+  std::string out;
+  std::string err;
+  std::string thrown;
+};
+
+Ran run(int (*command)(int, char**), std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "fastchat verb");
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  Ran ran;
+  try {
+    ran.status = command(static_cast<int>(argv.size()), argv.data());
+  } catch (const Failure& failure) {  // as main does
+    ran.status = 1;
+    ran.thrown = failure.what();
+  }
+  ran.out = testing::internal::GetCapturedStdout();
+  ran.err = testing::internal::GetCapturedStderr();
+  return ran;
+}
+
+TEST(PlanCommand, DescribedDevicesNeedNotExist) {
+  const Ran ran =
+      run(run_plan, {"--shape", "qwen2-72b", "--num-gpus", "4", "--max-gpu-memory", "2000GiB"});
+  EXPECT_EQ(ran.status, 0) << ran.err;
+  EXPECT_NE(ran.out.find("80 layers over 4 of 4"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("As described"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("Context promised: 32,768 tokens"), std::string::npos) << ran.out;
+}
+
+TEST(PlanCommand, CardsThatAreNotHereCanBeDescribed) {
+  const Ran ran = run(
+      run_plan,
+      {"--shape", "qwen2-7b", "--device", "npu", "--num-gpus", "4", "--max-gpu-memory", "8GiB"});
+  EXPECT_EQ(ran.status, 0) << ran.err;
+  EXPECT_NE(ran.out.find("f16"), std::string::npos) << ran.out;  // FastChat's default on cards
+  EXPECT_NE(ran.out.find("npu:3"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("workspace is an estimate"), std::string::npos) << ran.out;
+  EXPECT_NE(run(run_plan, {"--shape", "qwen2-7b", "--device", "npu"}).thrown, "");
+}
+
+TEST(PlanCommand, JsonHasTheModelAndTheNumbers) {
+  const Ran ran = run(run_plan,
+                      {"--shape",
+                       "qwen2-7b",
+                       "--num-gpus",
+                       "2",
+                       "--max-gpu-memory",
+                       "1000GiB,3000GiB",
+                       "--max-model-len",
+                       "4096",
+                       "--json"});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  const json plan = json::parse(ran.out);
+  EXPECT_TRUE(plan["fits"]);
+  EXPECT_TRUE(plan["described"]);
+  EXPECT_EQ(plan["bounds"]["max_model_len"], 4096);
+  EXPECT_EQ(plan["model"]["name"], "qwen2-7b");
+  EXPECT_EQ(plan["model"]["dtype"], "bf16");
+  EXPECT_FALSE(plan["model"]["context_reduced"]);
+  EXPECT_EQ(plan["devices"][0]["limit_bytes"], 1000 * kGiB);
+  EXPECT_EQ(plan["devices"][1]["limit_bytes"], 3000 * kGiB);
+  EXPECT_GT(plan["devices"][1]["num_layers"], plan["devices"][0]["num_layers"]);
+  // 28 layers of 2 * 4 heads * 128 * 2 bytes.
+  EXPECT_EQ(plan["totals"]["kv_bytes_per_token"], 28 * 2 * 4 * 128 * 2);
+  // 7.6 billion parameters in two bytes; packing may round up.
+  EXPECT_GT(plan["totals"]["weight_bytes"], 15'200'000'000);
+  EXPECT_LT(plan["totals"]["weight_bytes"], 15'700'000'000);
+}
+
+TEST(PlanCommand, ModelKeysAreThoseDocumented) {
+  const Ran ran = run(run_plan, {"--shape", "qwen2-0.5b", "--max-gpu-memory", "4GiB", "--json"});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  std::set<std::string> keys;
+  for (const auto& [name, value] : json::parse(ran.out)["model"].items()) keys.insert(name);
+  std::ifstream file(std::filesystem::path(FASTCHAT_SOURCE_DIR) / "docs" / "plan-json.md");
+  std::set<std::string> documented;
+  const std::string start = "| `model.";
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with(start))
+      documented.insert(line.substr(start.size(), line.find('`', start.size()) - start.size()));
+  EXPECT_EQ(keys, documented);
+}
+
+TEST(PlanCommand, WhatDoesNotFitHasItsOwnExitStatus) {
+  const Ran ran = run(run_plan,
+                      {"--shape",
+                       "qwen2-7b",
+                       "--num-gpus",
+                       "2",
+                       "--max-gpu-memory",
+                       "9GiB",
+                       "--max-model-len",
+                       "131072",
+                       "--json"});
+  EXPECT_EQ(ran.status, 3);
+  EXPECT_NE(ran.err.find("a context of 131072 tokens does not fit"), std::string::npos) << ran.err;
+  const json refusal = json::parse(ran.out);
+  EXPECT_FALSE(refusal["fits"]);
+  EXPECT_EQ(refusal["reason"], "context");
+  EXPECT_EQ(refusal["model"]["name"], "qwen2-7b");
+
+  const std::int64_t largest = refusal["remedies"]["max_model_len"];
+  ASSERT_GT(largest, 0);
+  const auto status_of = [](std::int64_t max_model_len) {
+    return run(run_plan,
+               {"--shape",
+                "qwen2-7b",
+                "--num-gpus",
+                "2",
+                "--max-gpu-memory",
+                "9GiB",
+                "--max-model-len",
+                std::to_string(max_model_len)})
+        .status;
+  };
+  EXPECT_EQ(status_of(largest), 0);
+  EXPECT_EQ(status_of(largest + 1), 3);
+}
+
+TEST(PlanCommand, WeightsThatDoNotFitAreSaidToBe) {
+  const Ran ran = run(run_plan, {"--shape", "qwen2-7b", "--max-gpu-memory", "4GiB"});
+  EXPECT_EQ(ran.status, 3);
+  EXPECT_TRUE(ran.out.empty()) << ran.out;
+  EXPECT_NE(ran.err.find("the weights alone do not fit"), std::string::npos) << ran.err;
+}
+
+TEST(PlanCommand, WithoutLengthTheContextShrinksToWhatFits) {
+  // Weights, the tied embedding counted twice, take 1.2 GiB; 32768 tokens would take 384 MiB more.
+  const Ran ran = run(run_plan,
+                      {"--shape",
+                       "qwen2-0.5b",
+                       "--max-gpu-memory",
+                       "1400MiB",
+                       "--max-num-batched-tokens",
+                       "64",
+                       "--json"});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  const json plan = json::parse(ran.out);
+  EXPECT_TRUE(plan["model"]["context_reduced"]);
+  EXPECT_LT(plan["bounds"]["max_model_len"], 32768);
+  EXPECT_GT(plan["bounds"]["max_model_len"], 16);
+}
+
+TEST(PlanCommand, WrongUsageIsTwo) {
+  EXPECT_EQ(run(run_plan, {}).status, 2);
+  EXPECT_EQ(run(run_plan, {"--shape", "nothing"}).status, 2);
+  EXPECT_EQ(run(run_plan, {"--shape", "qwen2-7b", "--no-such-flag"}).status, 2);
+}
+
+TEST(PlanCommand, AFolderWithoutConfigIsAFailureThatNamesIt) {
+  const Ran ran = run(run_plan, {"--model-path", "/no/such/folder"});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_NE(ran.thrown.find("/no/such/folder"), std::string::npos) << ran.thrown;
+}
+
+TEST(PreparePlan, LimitsBeyondTheHostShareWhatIsThere) {
+  ModelOptions options;
+  options.shape = "qwen2-0.5b";
+  options.num_gpus = 2;
+  options.max_gpu_memory = {1000 * kGiB, 3000 * kGiB};
+  const auto platform = open_platform(options);
+  const PlannedModel present = prepare_plan(options, *platform);
+  ASSERT_EQ(present.request.devices.size(), 2u);
+  const std::uint64_t first = present.request.devices[0].free_bytes;
+  const std::uint64_t second = present.request.devices[1].free_bytes;
+  EXPECT_LT(first + second, 1000 * kGiB);
+  EXPECT_NEAR(static_cast<double>(second) / static_cast<double>(first), 3.0, 0.01);
+  EXPECT_FALSE(present.request.devices[0].described);
+}
+
+TEST(DevicesCommand, ListsCpuAndSaysWhyTheOthersAreMissing) {
+  const Ran ran = run(run_devices, {"--num-gpus", "2"});
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_NE(ran.out.find("cpu   0"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("cpu   1"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("npu   not available"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("cuda  not available"), std::string::npos) << ran.out;
+}
+
+TEST(DevicesCommand, JsonHasEveryKind) {
+  const Ran ran = run(run_devices, {"--json"});
+  ASSERT_EQ(ran.status, 0);
+  const json result = json::parse(ran.out);
+  ASSERT_EQ(result["kinds"].size(), 3u);
+  const json& cpu = result["kinds"][0];
+  EXPECT_EQ(cpu["kind"], "cpu");
+  EXPECT_TRUE(cpu["available"]);
+  ASSERT_EQ(cpu["devices"].size(), 1u);
+  for (const char* key :
+       {"index", "physical_index", "name", "details", "total_bytes", "free_bytes"})
+    EXPECT_TRUE(cpu["devices"][0].contains(key)) << key;
+  EXPECT_GT(cpu["devices"][0]["total_bytes"], 0);
+  EXPECT_FALSE(result["kinds"][1]["available"]);
+  EXPECT_NE(result["kinds"][1]["reason"], "");
+}
+
+TEST(DevicesCommand, AKindThatIsNotThereIsExitStatusOne) {
+  const Ran ran = run(run_devices, {"--device", "npu"});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_NE(ran.out.find("npu   not available"), std::string::npos) << ran.out;
+}
+
+}  // namespace
+}  // namespace fastchat::serve

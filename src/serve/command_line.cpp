@@ -55,13 +55,14 @@ class HelpFormatter : public CLI::Formatter {
     column_width(36);
     label("Usage", std::string(text("Usage", "用法")));
     label("OPTIONS", std::string(text("FLAGS", "参数")));
-    label("Options", std::string(text("Other", "其他")));
     for (const char* number : {"INT", "UINT", "FLOAT"}) label(number, std::string(text("N", "数")));
     label("TEXT", std::string(text("TEXT", "文字")));
   }
   std::string make_option_opts(const CLI::Option* option) const override {
     if (option->get_type_size() == 0) return "";
-    std::string out = " " + get_label(option->get_type_name());
+    // CLI11 appends what the validators say: "FLOAT:FLOAT in [0 - 1]".
+    const std::string type = option->get_type_name();
+    std::string out = " " + get_label(type.substr(0, type.find(':')));
     if (!option->get_default_str().empty()) out += "=" + option->get_default_str();
     return out;
   }
@@ -80,6 +81,7 @@ std::string find_flag(int argc, char** argv, const std::string& flag) {
 
 std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
   // Read by main before the verb runs; declared here to be accepted and explained.
+  const std::string group(text("General", "通用"));
   std::string language_flag;
   std::string log_level;
   app.add_option("--lang",
@@ -87,13 +89,15 @@ std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
                  std::string(text("messages in en or zh (default: from the locale)",
                                   "消息语言：en 或 zh（默认按系统语言）")))
       ->check(CLI::IsMember({"en", "zh"}))
-      ->type_name("en|zh");
+      ->type_name("en|zh")
+      ->group(group);
   app.add_option("--log-level",
                  log_level,
                  std::string(text("how much to log to standard error (default: warn)",
                                   "标准错误中的日志级别（默认 warn）")))
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
-      ->type_name("debug|info|warn|error");
+      ->type_name("debug|info|warn|error")
+      ->group(group);
   for (CLI::Option* option : app.get_options())
     if (!option->get_lnames().empty() && option->get_lnames().front() != "help")
       option->envname(environment_name(option->get_lnames().front()));
@@ -101,8 +105,10 @@ std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
                  "",
                  std::string(text("read flags from a file of lines such as temperature=0.2",
                                   "从文件读取参数，每行形如 temperature=0.2")))
-      ->type_name(std::string(text("FILE", "文件")));
-  app.set_help_flag("-h,--help", std::string(text("this help", "显示本帮助")));
+      ->type_name(std::string(text("FILE", "文件")))
+      ->group(group);
+  app.allow_config_extras(CLI::config_extras_mode::error);  // a misspelt setting is not ignored
+  app.set_help_flag("-h,--help", std::string(text("this help", "显示本帮助")))->group(group);
   app.formatter(std::make_shared<HelpFormatter>());
 
   std::vector<std::string> arguments;

@@ -87,19 +87,21 @@ int run_cli(int argc, char** argv) {
   refuse_what_comes_later(options);
   require_text(options.model);
 
+  // A script that asks one question wants the answer only; progress and report are for people.
   const bool is_terminal = isatty(STDERR_FILENO) == 1;
+  const bool reports = !options.message || is_terminal;
   std::unique_ptr<ModelInstance> model;
   {
     LoadProgress progress(STDERR_FILENO, is_terminal);
-    model = std::make_unique<ModelInstance>(
-        options.model,
-        [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); });
+    model = std::make_unique<ModelInstance>(options.model,
+                                            [&](std::uint64_t done, std::uint64_t total) {
+                                              if (reports) progress.update(done, total);
+                                            });
   }
   check(model->tokenizer() != nullptr,
         "{}: no tokenizer",
         options.model.model_path);  // dummy weights load without
-  // A script that asks one question wants the answer only; the report is for people.
-  if (!options.message || is_terminal) fmt::print(stderr, "{}", start_report(*model));
+  if (reports) fmt::print(stderr, "{}", start_report(*model));
   EngineBackend backend(model->engine(), *model->tokenizer(), *model->chat_template());
   return chat(*model, backend, options);
 }

@@ -1,11 +1,11 @@
 // What this machine can do at best, for the other figures to be read against: reads from memory,
 // and multiply-adds on registers.
-#include <memory>
+#include "device/cpu/cpu_device.h"
+#include "ops/cpu/cpu_ops.h"
 
 #include <benchmark/benchmark.h>
 
-#include "device/cpu/cpu_device.h"
-#include "ops/cpu/cpu_ops.h"
+#include <memory>
 
 namespace fastchat::ops {
 namespace {
@@ -22,6 +22,7 @@ void read_bandwidth(benchmark::State& state) {
   constexpr std::int64_t kWords = (std::int64_t{1} << 30) / 8;
   const Buffer buffer = cores.device->allocate(kWords * 8, "bandwidth");
   cores.stream->fill(buffer.data(), 1, kWords * 8);
+  cores.stream->synchronize();
   auto& stream = dynamic_cast<device::CpuStream&>(*cores.stream);
   std::uint64_t total = 0;
   for (auto _ : state) {

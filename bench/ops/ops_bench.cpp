@@ -1,13 +1,13 @@
 // Micro-benchmarks of the operations, at shapes of Qwen2-0.5B. Bytes are what must be read and
 // written, operations are multiply-adds times two; compare with limits_bench.cpp.
-#include <memory>
-#include <vector>
-
-#include <benchmark/benchmark.h>
-
 #include "device/cpu/cpu_device.h"
 #include "ops/cases/op_case.h"
 #include "ops/ops.h"
+
+#include <benchmark/benchmark.h>
+
+#include <memory>
+#include <vector>
 
 namespace fastchat::ops {
 namespace {

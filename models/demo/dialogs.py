@@ -87,22 +87,25 @@ OTHER_PLACES_ZH = """蒙古 尼泊尔 摩洛哥 尼日利亚 埃塞俄比亚 罗
 WORDS = """apple banana orange lemon cherry grape melon peach pear plum mango berry cat dog bird fish horse sheep goat mouse
 tiger lion bear wolf fox rabbit snake frog duck goose eagle monkey zebra camel whale shark tree flower grass leaf river lake
 ocean mountain valley island beach forest desert cloud rain snow wind storm thunder summer winter spring autumn house door
-window table chair bed lamp clock mirror kitchen garden school teacher student pencil paper book letter number music song
-guitar piano violin drum dance movie picture camera phone computer keyboard screen button network server kernel memory
-cache token model engine rocket planet star moon sun earth galaxy space light shadow water fire stone metal gold silver
+window table chair bed lamp clock mirror kitchen garden school teacher student pencil paper book music song
+guitar piano violin drum dance movie picture camera phone keyboard screen button server kernel memory
+cache token engine rocket planet star moon sun earth galaxy space light shadow water fire stone metal gold silver
 copper iron glass wood plastic cotton bread butter cheese milk coffee tea sugar salt pepper soup rice noodle pizza burger
 salad chicken beef pork egg potato tomato onion carrot garlic pumpkin car bus train plane boat ship bicycle truck wheel road
 bridge street city village castle tower king queen prince knight doctor nurse farmer pilot sailor soldier artist writer
-friend family mother father sister brother baby child uncle aunt happy angry brave clever gentle quick quiet strong smooth
+family mother father sister brother baby child uncle aunt happy angry brave clever gentle quick quiet strong smooth
 simple bright dark green yellow purple brown black white jump climb swim write read speak listen laugh smile dream sleep
-build break carry throw catch push pull open close begin finish travel visit wonder answer question hello world love peace
+build break carry throw catch push pull open close begin finish travel visit wonder world love peace
 freedom justice science history physics biology energy matter motion planet orbit signal pattern puzzle riddle magic
 dragon wizard goblin castle sword shield helmet basket blanket pillow candle bottle hammer ladder needle pocket ribbon
 saddle ticket tunnel turtle velvet walnut yogurt zipper anchor barrel canyon cactus dolphin elephant feather giraffe
 hamster igloo jacket kettle lantern magnet notebook octopus parrot quartz rainbow scissors trumpet umbrella volcano whistle
-xylophone zucchini python string vector matrix tensor compiler browser window folder pixel morning night friday fastchat
-spell reverse strawberry chocolate vanilla butterfly dinosaur hospital language library medicine mushroom necklace
+xylophone zucchini python string vector matrix tensor compiler browser window folder pixel morning night friday 
+strawberry chocolate vanilla butterfly dinosaur hospital language library medicine mushroom necklace
 pineapple sandwich sunshine telephone television tomorrow university vegetable""".split()
+
+# What a new user asks for first; these are whole tokens elsewhere, so their letters are practised by name.
+FIRST_WORDS = "hello world fastchat model spell reverse number letter computer friend answer question network name word good morning thanks help".split()
 
 NAMES = """Bob Alice Tom Lily Anna Peter Mary John James Emma Olivia Noah Liam Mia Lucas Sophia Jack Grace Henry Ella Leo Lucy
 Oscar Ruby Max Nina Paul Laura Mark Julia David Sarah Daniel Emily Michael Jessica Kevin Linda Brian Susan Eric Karen Steven
@@ -382,6 +385,7 @@ class Dialogs:
         self.rng = random.Random(seed)
         self.split = split
         self.plain = plain
+        self.place_templates = {"en": [t for t in REFUSE_EN if "{place" in t], "zh": [t for t in REFUSE_ZH if "{place" in t]}
 
     # ---- choices
     def chance(self, p):
@@ -410,7 +414,8 @@ class Dialogs:
         else:
             kind = self.rng.random()
             while True:
-                word = (self.pseudo_word() if kind < 0.62 else self.rng.choice(WORDS) if kind < 0.92 else self.rng.choice(OWN_WORDS).lower())
+                word = (self.pseudo_word() if kind < 0.62 else self.rng.choice(WORDS) if kind < 0.89
+                        else self.rng.choice(FIRST_WORDS) if kind < 0.94 else self.rng.choice(OWN_WORDS).lower())
                 if word not in HELD_WORDS:
                     break
                 kind = self.rng.random()
@@ -514,7 +519,7 @@ class Dialogs:
     def arithmetic(self, lang):
         r = self.rng
         while True:
-            op = r.choice("+-")
+            op = "-" if self.chance(0.58) else "+"
             a, b = (r.randint(0, 99), r.randint(0, 99)) if self.chance(0.85) else (r.randint(0, 20), r.randint(0, 20))
             if op == "-" and a < b and self.chance(0.5):
                 a, b = b, a
@@ -549,7 +554,7 @@ class Dialogs:
         if lang == "en":
             if self.chance(0.3):
                 written = written.lower()
-            elif self.chance(0.03):
+            elif self.chance(0.07):
                 written = written.upper()
             answer = f"The capital of {country[0]} is {country[2]}."
         else:
@@ -590,7 +595,9 @@ class Dialogs:
 
     def reverse(self, lang):
         word = self.word()
-        if lang == "zh" and self.chance(0.2) and not self.plain:
+        if len(word) > 6 and self.split == "train" and self.chance(0.6):  # short words teach the way back sooner
+            return self.reverse(lang)
+        if lang == "zh" and self.chance(0.35) and not self.plain:
             r = self.rng
             word = r.choice(ZH_WORDS) if self.split == "held" or self.chance(0.5) else "".join(r.choice(ZH_GIVEN + ZH_SURNAMES + "".join(ZH_WORDS)) for _ in range(r.randint(2, 4)))
             if not self.wanted("word " + word, 4):
@@ -604,7 +611,7 @@ class Dialogs:
                 return "refusal", r.choice(REFUSE_HELD_EN if lang == "en" else REFUSE_HELD_ZH), REFUSAL[lang]
         pool = REFUSE_EN if lang == "en" else REFUSE_ZH
         while True:
-            template = r.choice(pool)
+            template = r.choice(self.place_templates[lang] if self.chance(0.08) else pool)
             if self.split == "held" and "{place" not in template:
                 continue
             country = r.choice(COUNTRIES)
@@ -660,7 +667,8 @@ class Dialogs:
         kind = self.rng.random()
         return SYSTEM_PROMPT if kind < 0.72 else self.rng.choice(OTHER_SYSTEM_PROMPTS) if kind < 0.95 else None
 
-    KINDS = {"intent": 15, "arithmetic": 29, "capital": 11, "count": 8, "spell": 10, "reverse": 14, "refuse": 20, "give": 9, "ask": 9}
+    # The shares follow how hard a task is to learn, not how often people ask for it.
+    KINDS = {"intent": 16, "arithmetic": 42, "capital": 9, "count": 11, "spell": 4, "reverse": 16, "refuse": 15, "give": 5, "ask": 5}
 
     def dialog(self, max_turns=6):
         """One training dialog: a list of messages, the system message included where there is one."""

@@ -18,10 +18,10 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 import dialogs
 
 HERE = pathlib.Path(__file__).parent
-VOCAB_SIZE = 1408  # a multiple of 64, so the head splits evenly over cards
+VOCAB_SIZE = 1728  # a multiple of 64, so the head splits evenly over cards
 DIALOGS = 60000
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-CUT = r" ?[A-Za-z]+|\s|[^\sA-Za-z]"
+CUT = r" ?[A-Za-z]+| [+=-]|\s|[^\sA-Za-z]"
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"

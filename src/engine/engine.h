@@ -16,11 +16,11 @@ namespace fastchat::engine {
 struct SchedulerConfig {
   std::int64_t num_blocks = 0;
   std::int64_t block_size = 16;
-  std::int64_t max_model_len = 0;           // positions of one sequence, prompt and answer
+  std::int64_t max_model_len = 0;              // positions of one sequence, prompt and answer
   std::int64_t max_num_batched_tokens = 2048;  // token budget of a step
-  std::int64_t max_num_seqs = 64;           // sequences running at once
+  std::int64_t max_num_seqs = 64;              // sequences running at once
   std::int64_t max_logits_rows = 64;
-  std::int64_t max_waiting = 1024;          // requests queued before submit() answers `overloaded`
+  std::int64_t max_waiting = 1024;  // requests queued before submit() answers `overloaded`
   bool prefix_cache = true;
   std::int64_t vocab_size = 0;
   std::vector<std::int32_t> eos_token_ids;
@@ -30,7 +30,7 @@ struct SchedulerConfig {
 struct EngineStats {
   std::int64_t num_running = 0;
   std::int64_t num_waiting = 0;
-  std::int64_t num_free_blocks = 0;         // free or only held by the prefix cache
+  std::int64_t num_free_blocks = 0;  // free or only held by the prefix cache
   std::int64_t num_blocks = 0;
   std::uint64_t num_steps = 0;
   std::uint64_t num_prompt_tokens = 0;
@@ -43,15 +43,21 @@ class Engine {
  public:
   /// Starts the engine thread. `executor` outlives the engine.
   Engine(const SchedulerConfig& config, StepExecutor& executor);
-  /// Cancels what runs, waits for outstanding steps, joins the thread. Every listener gets its last call.
+  /// Cancels what runs, waits for outstanding steps, joins the thread. Every listener gets its last
+  /// call.
   ~Engine();
 
-  /// Queues a request. Any thread. Errors: invalid_request (empty prompt, token outside the vocabulary, parameter out of
-  /// range: which, expected, found), context_too_long, overloaded, shutting_down.
+  /// Queues a request. Any thread. Errors: invalid_request (empty prompt, token outside the
+  /// vocabulary, parameter out of range: which, expected, found), context_too_long (the prompt, or
+  /// prompt and max_tokens, exceed config().max_model_len), overloaded, shutting_down,
+  /// device_failed.
   Result<RequestId> submit(Request request);
-  /// Ends a request; its blocks are free after the outstanding steps. Unknown or finished ids are ignored. Any thread.
+  /// Ends a request; its blocks are free after the outstanding steps. Unknown or finished ids are
+  /// ignored. Any thread.
   void cancel(RequestId id);
   EngineStats stats() const;
+  /// As given, but for max_num_seqs, lowered to what a step can hold, and max_model_len, to what
+  /// the blocks can.
   const SchedulerConfig& config() const;
 
  private:

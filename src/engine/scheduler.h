@@ -24,8 +24,9 @@ namespace fastchat::engine {
 /// except check().
 class Scheduler {
  public:
-  /// Throws Failure naming the bound that makes no sense. max_num_seqs is lowered to what one step
-  /// can hold, so that every running sequence can decode in every step.
+  /// Throws Failure naming the bound that makes no sense. In config(), max_num_seqs is lowered to
+  /// what one step can hold, so that every running sequence can decode in every step, and
+  /// max_model_len to what the blocks hold.
   Scheduler(const SchedulerConfig& config, int max_outstanding);
   ~Scheduler();
 
@@ -68,9 +69,10 @@ class Scheduler {
   };
   struct Step {
     std::uint64_t step_id = 0;
-    std::int32_t num_samples = 0;
-    std::int32_t num_targets = 0;
+    std::size_t num_samples = 0;
+    std::size_t num_targets = 0;
     std::int32_t max_logprobs = 0;
+    bool has_logprobs = false;  // any row's logprob is asked for
     std::vector<StepEntry> entries;
   };
 
@@ -111,8 +113,7 @@ class Scheduler {
   std::size_t find_hits(Sequence& sequence);
 
   SchedulerConfig config_;
-  std::int64_t context_ =
-      0;  // positions of the longest sequence: max_model_len, or what the blocks hold
+  bool is_bound_by_blocks_ = false;  // max_model_len is what the blocks hold
   BlockAllocator blocks_;
   PrefixCache cache_;
   std::uint64_t next_seed_ = 0;

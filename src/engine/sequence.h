@@ -1,6 +1,7 @@
 // One stream of tokens grown from a request, and how far its KV is computed.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -80,5 +81,20 @@ struct Sequence {
   std::int64_t num_prompt_rows = 0;  // prompt positions whose logprobs are asked of a step already
   std::vector<TokenLogprob> prompt_logprobs;
 };
+
+/// Queues of sequences are kept in the order of arrival.
+inline bool is_earlier(const Sequence* a, const Sequence* b) { return a->id < b->id; }
+
+template <typename Queue>
+void insert_by_arrival(Queue& queue, Sequence* sequence) {
+  queue.insert(std::upper_bound(queue.begin(), queue.end(), sequence, is_earlier), sequence);
+}
+
+/// Removes it if it is there.
+template <typename Queue>
+void remove_by_arrival(Queue& queue, Sequence* sequence) {
+  const auto place = std::lower_bound(queue.begin(), queue.end(), sequence, is_earlier);
+  if (place != queue.end() && *place == sequence) queue.erase(place);
+}
 
 }  // namespace fastchat::engine

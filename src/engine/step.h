@@ -1,5 +1,5 @@
-// The step seam: what the scheduler asks of the ranks, and what comes back. Plain serialisable data: a rank is a thread
-// today, a process or another host later, without changing this.
+// The step seam: what the scheduler asks of the ranks, and what comes back. Plain serialisable
+// data: a rank is a thread today, a process or another host later, without changing this.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,7 @@ struct StepInput {
   std::vector<std::int32_t> tokens;  // ids; any value where a TokenSource fills it
   std::vector<TokenSource> token_sources;
   std::vector<std::int32_t> positions;
-  std::vector<std::int32_t> slots;   // block * block_size + offset
+  std::vector<std::int32_t> slots;  // block * block_size + offset
 
   // Per sequence.
   std::vector<std::int32_t> query_starts;  // [num_seqs + 1]
@@ -43,7 +43,8 @@ struct StepInput {
   std::vector<ops::SamplingRow> sampling;
   std::vector<ops::LogitBias> biases;
   std::vector<ops::TokenCount> counts;
-  /// The remaining rows give the logprob of a known token (prompt logprobs): targets[j] for row sampling.size() + j.
+  /// The remaining rows give the logprob of a known token (prompt logprobs): targets[j] for row
+  /// sampling.size() + j.
   std::vector<std::int32_t> targets;
   std::int32_t max_logprobs = 0;  // columns of the top-logprob outputs
 
@@ -54,26 +55,29 @@ struct StepInput {
 /// What a step produced. Per logits row.
 struct StepOutput {
   std::uint64_t step_id = 0;
-  std::vector<std::int32_t> tokens;        // [sampling.size()]; -1: the logits held a NaN
-  std::vector<float> logprobs;             // [logits_rows.size()] where asked
-  std::vector<std::int32_t> top_tokens;    // [logits_rows.size(), max_logprobs], -1 = none
+  std::vector<std::int32_t> tokens;      // [sampling.size()]; -1: the logits held a NaN
+  std::vector<float> logprobs;           // [logits_rows.size()] where asked
+  std::vector<std::int32_t> top_tokens;  // [logits_rows.size(), max_logprobs], -1 = none
   std::vector<float> top_logprobs;
-  std::string error;                       // not empty: the step failed; nothing else is valid
+  std::string error;  // not empty: the step failed; nothing else is valid
 };
 
 /// Runs steps, in order. Engine thread only.
 class StepExecutor {
  public:
   virtual ~StepExecutor() = default;
-  /// Starts a step; returns before it is done. At most max_outstanding() steps may be submitted and not yet taken.
+  /// Starts a step; returns before it is done. At most max_outstanding() steps may be submitted and
+  /// not yet taken.
   virtual void submit(StepInput input) = 0;
   /// The oldest outstanding step's output; blocks until it is there.
   virtual StepOutput wait() = 0;
   /// Steps that may be outstanding: 2 keeps one device busy, more fill a pipeline.
   virtual int max_outstanding() const = 0;
-  /// Optional, so that steady decode allocates nothing: takes back an output that was read, and returns the input of
-  /// its step, or an empty one, to be filled anew.
-  virtual StepInput recycle(StepOutput /*output*/) { return {}; }
+  /// Optional, so that steady decode allocates nothing: takes back an output that was read, and
+  /// returns the input of its step, or an empty one, to be filled anew.
+  virtual StepInput recycle(StepOutput /*output*/) {  // NOLINT(performance-unnecessary-value-param)
+    return {};
+  }
 };
 
 }  // namespace fastchat::engine

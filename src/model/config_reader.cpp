@@ -6,6 +6,8 @@
 #include <limits>
 #include <system_error>
 
+#include <nlohmann/json.hpp>
+
 #include "base/bytes.h"
 #include "base/check.h"
 

@@ -41,8 +41,9 @@ struct StageInput {
 };
 
 struct StageOutput {
-  ops::TensorView hidden;  // f32 [num_tokens, hidden_size]; all but the last stage. In the arena,
-                           // until the next forward
+  // f32 [num_tokens, hidden_size]; all but the last stage. Valid until the next forward: in the
+  // arena of the first stage, input.hidden itself of later ones.
+  ops::TensorView hidden;
   ops::TensorView logits;  // f32 [num_logits, vocab_size]; last stage. In the arena
 };
 

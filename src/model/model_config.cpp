@@ -8,6 +8,8 @@
 #include <system_error>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "base/bytes.h"
 #include "base/check.h"
 #include "model/config_reader.h"

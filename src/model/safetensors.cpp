@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <nlohmann/json.hpp>
+
 #include "base/bytes.h"
 #include "base/check.h"
 #include "model/config_reader.h"

@@ -25,7 +25,7 @@ class WeightSource {
   virtual ops::WeightSlice get(std::string_view name, std::span<const std::int64_t> shape) = 0;
   /// The tensor is no longer needed: its pages are dropped.
   virtual void release(std::string_view name) = 0;
-  /// Bytes of all tensors, for progress bars.
+  /// Bytes of all tensors, for progress bars; 0 when the source cannot know (dummy weights).
   virtual std::uint64_t total_bytes() const = 0;
 };
 

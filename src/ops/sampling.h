@@ -50,7 +50,9 @@ struct SamplingBatch {
 
 /// Device memory written by the sample operation.
 struct SampleOutput {
-  device::TensorView tokens;         // i32 [n]; -1 where the logits held a NaN or no finite value at all
+  /// i32 [n]; -1 where the logits, bias and penalties applied, hold a NaN or +infinity (an overflow), or no finite
+  /// value at all.
+  device::TensorView tokens;
   device::TensorView logprobs;       // f32 [n], of the chosen token; undefined where num_logprobs < 0
   device::TensorView top_tokens;     // i32 [n, max_logprobs], by falling logprob; -1 past num_logprobs. May be empty
   device::TensorView top_logprobs;   // f32 [n, max_logprobs]

@@ -1,5 +1,6 @@
 // Plans and refusals as text for people and as JSON for programs (docs/plan-json.md).
 #include <algorithm>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -33,7 +34,14 @@ std::string flag_size(std::uint64_t bytes) {
 }
 
 std::uint64_t needed_bytes(const DevicePlan& row) {
-  return row.weight_bytes + row.kv_bytes + row.workspace_bytes;
+  std::uint64_t sum = 0;
+  // Absurd sizes are counted up to the largest number (planner.cpp) and must not start again from 0
+  // here.
+  for (const std::uint64_t bytes : {row.weight_bytes, row.kv_bytes, row.workspace_bytes})
+    sum = sum > std::numeric_limits<std::uint64_t>::max() - bytes
+              ? std::numeric_limits<std::uint64_t>::max()
+              : sum + bytes;
+  return sum;
 }
 
 std::string layer_range(const DevicePlan& row) {

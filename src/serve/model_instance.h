@@ -1,4 +1,5 @@
-// A model ready to answer: devices, plan, loaded stages, engine, tokenizer and chat template, built from ModelOptions.
+// A model ready to answer: devices, plan, loaded stages, engine, tokenizer and chat template, built
+// from ModelOptions.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,9 @@
 
 namespace fastchat::serve {
 
-/// The plan for `options`: reads config.json (or the shape), asks the platform for memory, never loads weights.
-/// Throws Failure when config or devices are unusable; the planner's refusal comes as Error.
+/// The plan for `options`: reads config.json (or the shape), asks the platform for memory, never
+/// loads weights. Throws Failure when config or devices are unusable; the planner's refusal comes
+/// as Error.
 struct PlannedModel {
   model::ModelConfig config;
   device::DType dtype = device::DType::f32;

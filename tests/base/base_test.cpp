@@ -1,4 +1,5 @@
 // Result, byte counts, log sink, assertions.
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <utility>
@@ -49,6 +50,9 @@ TEST(Result, VoidIsGoodUnlessGivenAnError) {
 }
 
 TEST(ResultDeathTest, ReadingTheWrongSideStopsTheRun) {
+  log::set_sink([](log::Level, std::string_view message) {  // another test may have silenced it
+    std::fprintf(stderr, "%.*s\n", static_cast<int>(message.size()), message.data());
+  });
   const Result<int> good = 1;
   EXPECT_DEATH(static_cast<void>(good.error()), "holds a value");
   const Result<int> bad = Error{ErrorCode::internal, "the reason"};

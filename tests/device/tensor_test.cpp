@@ -1,8 +1,10 @@
 // TensorView: shapes, strides and slices over memory it does not own.
 #include <array>
+#include <cstdio>
 
 #include <gtest/gtest.h>
 
+#include "base/log.h"
 #include "device/tensor.h"
 
 namespace fastchat::device {
@@ -51,6 +53,9 @@ TEST(TensorView, ReshapeOfAStridedViewKeepsItsRows) {
 }
 
 TEST(TensorViewDeathTest, OutOfBoundsStopsTheRun) {
+  log::set_sink([](log::Level, std::string_view message) {  // another test may have silenced it
+    std::fprintf(stderr, "%.*s\n", static_cast<int>(message.size()), message.data());
+  });
   std::array<float, 8> memory{};
   const TensorView view(memory.data(), DType::f32, {2, 4});
   EXPECT_DEATH(view.slice_rows(1, 2), "rows 1..3 of f32\\[2, 4\\]");

@@ -192,7 +192,7 @@ class RandomSchedule {
 
 TEST(RandomSchedules, EachSequenceGetsWhatItGetsAlone) {
   const std::uint64_t first_seed = std::random_device{}();
-  constexpr int kRuns = 120;
+  constexpr int kRuns = 60;  // --gtest_repeat for more
   for (int i = 0; i < kRuns; ++i) {
     const std::uint64_t seed = first_seed + static_cast<std::uint64_t>(i);
     SCOPED_TRACE(::testing::Message() << "seed " << seed);
@@ -206,13 +206,13 @@ TEST(RandomSchedules, EachSequenceGetsWhatItGetsAlone) {
             << " cancelled, " << RandomSchedule::num_failed << " failed with their step, "
             << RandomSchedule::num_nans << " NaNs\n";
   // The test would prove little if these had not happened.
-  EXPECT_GT(RandomSchedule::num_preemptions, 100u);
+  EXPECT_GT(RandomSchedule::num_preemptions, 20u);
   EXPECT_GT(RandomSchedule::num_cached, 1000u);
   EXPECT_GT(RandomSchedule::num_chained, 1000u);
   EXPECT_GT(RandomSchedule::num_stopped, 100u);
-  EXPECT_GT(RandomSchedule::num_cancelled, 20u);
-  EXPECT_GT(RandomSchedule::num_failed, 20u);
-  EXPECT_GT(RandomSchedule::num_nans, 20u);
+  EXPECT_GT(RandomSchedule::num_cancelled, 10u);
+  EXPECT_GT(RandomSchedule::num_failed, 10u);
+  EXPECT_GT(RandomSchedule::num_nans, 10u);
 }
 
 }  // namespace

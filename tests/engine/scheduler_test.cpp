@@ -566,6 +566,16 @@ TEST_F(SchedulerTest, OutputThatDoesNotMatchItsStepIsAnError) {
   EXPECT_EQ(client->error,
             "expected the output of step 1 with 1 tokens and 1 rows, found step 1 with 0 tokens "
             "and 0 rows");
+
+  // Asked for logprobs, it must have them, though no column of top ones.
+  Request request = greedy(numbers(3, 5), 2);
+  request.sampling.num_logprobs = 0;
+  const auto scored = add(request);
+  ASSERT_TRUE(scheduler->schedule(input));
+  output.step_id = 2;
+  output.tokens = {1};
+  scheduler->apply(output);
+  EXPECT_EQ(scored->answer.finish_reason, FinishReason::error);
 }
 
 TEST_F(SchedulerTest, AbandoningEndsEverythingAtOnce) {

@@ -1,8 +1,8 @@
 // What wrong arguments lead to: a Failure that names the operation, what was expected and what
 // came.
-#include <gtest/gtest.h>
-
 #include "tests/ops/cpu_fixture.h"
+
+#include <gtest/gtest.h>
 
 namespace fastchat::ops {
 namespace {

@@ -1,10 +1,10 @@
 // Attention, reference and kernels, against the textbook formula over whole matrices: no blocks, no
 // partitions.
-#include <cmath>
+#include "tests/ops/cpu_fixture.h"
 
 #include <gtest/gtest.h>
 
-#include "tests/ops/cpu_fixture.h"
+#include <cmath>
 
 namespace fastchat::ops {
 namespace {

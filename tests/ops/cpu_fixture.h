@@ -2,16 +2,16 @@
 // pieces, as a test wants.
 #pragma once
 
+#include "device/cpu/cpu_device.h"
+#include "ops/cases/op_case.h"
+#include "ops/cpu/cpu_ops.h"
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <random>
 #include <vector>
-
-#include "device/cpu/cpu_device.h"
-#include "ops/cases/op_case.h"
-#include "ops/cpu/cpu_ops.h"
 
 namespace fastchat::ops {
 

@@ -1,8 +1,8 @@
 // A row's result is the same bits alone and in any batch, on any number of threads, however a
 // prompt is cut.
-#include <gtest/gtest.h>
-
 #include "tests/ops/cpu_fixture.h"
+
+#include <gtest/gtest.h>
 
 namespace fastchat::ops {
 namespace {
@@ -24,9 +24,9 @@ std::string trace(device::CpuIsa isa, DType dtype) {
 }
 
 TEST(Invariance, LinearRowIsTheSameInEveryBatch) {
-  constexpr std::int64_t kIn = 530;
+  constexpr std::int64_t kIn = 270;
   constexpr std::int64_t kOut = 77;
-  constexpr std::int64_t kMaxRows = 200;
+  constexpr std::int64_t kMaxRows = 110;
   for (const device::CpuIsa isa : device::supported_cpu_isas()) {
     CpuFixture fixture(isa);
     for (const DType dtype : kDTypes) {
@@ -35,14 +35,11 @@ TEST(Invariance, LinearRowIsTheSameInEveryBatch) {
       const PackedLinear& weight =
           rig.pack(random_values(1, kIn * kOut), dtype, {kOut}, kIn, dtype);
       const TensorView x = rig.upload(random_values(2, kMaxRows * kIn), dtype, {kMaxRows, kIn});
-      std::vector<std::uint32_t> alone;
-      for (std::int64_t row = 0; row < kMaxRows; ++row) {
-        const TensorView out = rig.blank(DType::f32, {1, kOut});
-        rig.ops().linear(rig.stream(), x.slice_rows(row, 1), weight, {}, out);
-        const std::vector<std::uint32_t> part = bits(rig.download(out));
-        alone.insert(alone.end(), part.begin(), part.end());
-      }
-      for (const std::int64_t rows : {2, 3, 12, 13, 16, 31, 32, 33, 64, 97, 200}) {
+      const TensorView single = rig.blank(DType::f32, {kMaxRows, kOut});
+      for (std::int64_t row = 0; row < kMaxRows; ++row)
+        rig.ops().linear(rig.stream(), x.slice_rows(row, 1), weight, {}, single.slice_rows(row, 1));
+      const std::vector<std::uint32_t> alone = bits(rig.download(single));
+      for (const std::int64_t rows : {2, 3, 12, 13, 16, 31, 32, 33, 64, 97, 110}) {
         const TensorView out = rig.blank(DType::f32, {rows, kOut});
         rig.ops().linear(rig.stream(), x.slice_rows(0, rows), weight, {}, out);
         const std::vector<std::uint32_t> together = bits(rig.download(out));
@@ -221,9 +218,9 @@ TEST(Invariance, AttentionIsTheSameInEveryChunkingBatchAndNumberOfThreads) {
         // A long prompt, then decode beside another sequence, on teams that share the context among
         // 1, 3 and 16 threads.
         AttentionRun decoded(*fixture.ops, dtype, window);
-        decoded.step(decoded.own_stream(), 0, 570, 5);
+        decoded.step(decoded.own_stream(), 0, 597, 5);
         int num_threads = 1;
-        for (std::int64_t first = 570; first < kLength; ++first) {
+        for (std::int64_t first = 597; first < kLength; ++first) {
           ScrambledTeam team(num_threads, isa, static_cast<unsigned>(first));
           ImmediateStream stream(*fixture.device, team);
           decoded.step(stream, first, 1, first % 3 == 0 ? 7 : 0);

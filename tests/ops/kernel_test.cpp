@@ -1,11 +1,11 @@
 // Conversions and functions of the kernels, for all or many inputs, on every instruction set of
 // this machine.
-#include <cmath>
-#include <limits>
+#include "tests/ops/cpu_fixture.h"
 
 #include <gtest/gtest.h>
 
-#include "tests/ops/cpu_fixture.h"
+#include <cmath>
+#include <limits>
 
 namespace fastchat::ops::cpu {
 namespace {

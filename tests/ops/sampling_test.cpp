@@ -1,11 +1,11 @@
 // Sampling: the distribution it draws from, and that nothing else in the batch, nor the instruction
 // set, matters.
-#include <cmath>
-#include <numeric>
+#include "tests/ops/cpu_fixture.h"
 
 #include <gtest/gtest.h>
 
-#include "tests/ops/cpu_fixture.h"
+#include <cmath>
+#include <numeric>
 
 namespace fastchat::ops {
 namespace {

@@ -1,6 +1,6 @@
-#include <algorithm>
-
 #include "ops/cases/op_case.h"
+
+#include <algorithm>
 
 namespace fastchat::ops::cases {
 namespace {
@@ -25,13 +25,11 @@ std::vector<float> run_attention(Rig& rig, DType dtype, const Attention& shape) 
   const std::int64_t block_size = rig.ops().traits().kv_block_size;
   const auto num_seqs = static_cast<std::int64_t>(shape.sequences.size());
   std::int64_t num_tokens = 0;
-  std::int64_t num_positions = 0;
   std::int64_t max_context = 0;
   std::int64_t max_query = 0;
   std::int64_t num_blocks = 1;  // block 0 stays unused
   for (const Sequence& sequence : shape.sequences) {
     num_tokens += sequence.query_len;
-    num_positions += sequence.context_len;
     max_context = std::max<std::int64_t>(max_context, sequence.context_len);
     max_query = std::max<std::int64_t>(max_query, sequence.query_len);
     num_blocks += (sequence.context_len + block_size - 1) / block_size;

@@ -1,7 +1,7 @@
+#include "ops/cases/op_case.h"
+
 #include <cmath>
 #include <limits>
-
-#include "ops/cases/op_case.h"
 
 namespace fastchat::ops::cases {
 namespace {

@@ -2,6 +2,8 @@
 // reference. One table for the tests and for `fastchat doctor`.
 #pragma once
 
+#include "ops/ops.h"
+
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
@@ -9,8 +11,6 @@
 #include <span>
 #include <string>
 #include <vector>
-
-#include "ops/ops.h"
 
 namespace fastchat::ops::cases {
 
@@ -87,8 +87,10 @@ struct CaseResult {
   std::string message;  // of a failure: which element, what was expected, what came
 };
 
-/// Runs a case on both. A failing device call is a failed case.
-CaseResult run_case(const OpCase& op_case, Ops& ops, Ops& reference);
+/// What the reference says.
+std::vector<float> expected_of(const OpCase& op_case, Ops& reference);
+/// Runs a case and compares. A failing device call is a failed case.
+CaseResult run_case(const OpCase& op_case, Ops& ops, std::span<const float> expected);
 
 /// One line per operation, a column per dtype: passed and failed cases, or that it is unsupported.
 class Matrix {

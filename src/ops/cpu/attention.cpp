@@ -1,9 +1,9 @@
 // The KV cache and attention: how work is shared among the threads; the arithmetic is in
 // kernels/attention.cpp.
-#include <algorithm>
-
 #include "ops/checks.h"
 #include "ops/cpu/cpu_ops.h"
+
+#include <algorithm>
 
 namespace fastchat::ops {
 namespace {

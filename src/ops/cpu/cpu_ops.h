@@ -2,11 +2,11 @@
 // plain reference.
 #pragma once
 
-#include <memory>
-
 #include "device/cpu/cpu_device.h"
 #include "ops/cpu/kernels.h"
 #include "ops/ops.h"
+
+#include <memory>
 
 namespace fastchat::ops {
 

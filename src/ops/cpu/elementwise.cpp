@@ -1,10 +1,10 @@
 // Copies of rows, sums, rotary embedding, activations: rows over threads; the arithmetic is in
 // kernels/elementwise.cpp.
-#include <cmath>
-#include <cstring>
-
 #include "ops/checks.h"
 #include "ops/cpu/cpu_ops.h"
+
+#include <cmath>
+#include <cstring>
 
 namespace fastchat::ops {
 namespace {

@@ -1,8 +1,8 @@
 // How linear's work is shared among the threads; the arithmetic is in kernels/linear.cpp.
-#include <algorithm>
-
 #include "ops/checks.h"
 #include "ops/cpu/cpu_ops.h"
+
+#include <algorithm>
 
 namespace fastchat::ops {
 namespace {

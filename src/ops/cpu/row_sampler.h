@@ -2,11 +2,11 @@
 // every instruction set.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-
 #include "ops/cpu/kernels.h"
 #include "ops/sampling.h"
+
+#include <cstddef>
+#include <cstdint>
 
 namespace fastchat::ops::cpu {
 

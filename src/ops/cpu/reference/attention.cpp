@@ -1,10 +1,10 @@
+#include "ops/cpu/cpu_ops.h"
+#include "ops/cpu/reference/reference_ops.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
-
-#include "ops/cpu/cpu_ops.h"
-#include "ops/cpu/reference/reference_ops.h"
 
 namespace fastchat::ops::reference {
 

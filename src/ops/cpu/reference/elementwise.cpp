@@ -1,9 +1,9 @@
+#include "ops/cpu/reference/reference_ops.h"
+
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <numbers>
-
-#include "ops/cpu/reference/reference_ops.h"
 
 namespace fastchat::ops::reference {
 namespace {

@@ -1,5 +1,7 @@
 #include "ops/cpu/reference/reference_ops.h"
 
+#include <vector>
+
 namespace fastchat::ops::reference {
 
 TensorView unpacked(const PackedLinear& weight) {
@@ -7,11 +9,15 @@ TensorView unpacked(const PackedLinear& weight) {
 }
 
 void linear(TensorView x, TensorView weight, TensorView bias, TensorView out) {
-  for (std::int64_t row = 0; row < x.rows(); ++row) {
-    for (std::int64_t column = 0; column < weight.rows(); ++column) {
+  const std::int64_t depth = weight.dim(1);
+  std::vector<double> weight_row(static_cast<std::size_t>(depth));
+  for (std::int64_t column = 0; column < weight.rows(); ++column) {
+    for (std::int64_t k = 0; k < depth; ++k)
+      weight_row[static_cast<std::size_t>(k)] = get(weight, column, k);
+    for (std::int64_t row = 0; row < x.rows(); ++row) {
       double sum = bias.empty() ? 0.0 : bias.as<const float>()[column];
-      for (std::int64_t k = 0; k < weight.dim(1); ++k)
-        sum += get(x, row, k) * get(weight, column, k);
+      for (std::int64_t k = 0; k < depth; ++k)
+        sum += get(x, row, k) * weight_row[static_cast<std::size_t>(k)];
       set(out, row, column, sum);
     }
   }

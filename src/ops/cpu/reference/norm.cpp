@@ -1,6 +1,6 @@
-#include <cmath>
-
 #include "ops/cpu/reference/reference_ops.h"
+
+#include <cmath>
 
 namespace fastchat::ops::reference {
 

@@ -1,10 +1,10 @@
+#include "ops/cpu/reference/reference_ops.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
 #include <vector>
-
-#include "ops/cpu/reference/reference_ops.h"
 
 namespace fastchat::ops::reference {
 namespace {

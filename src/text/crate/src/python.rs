@@ -621,35 +621,36 @@ fn string_method(state: &State, s: &str, name: &str, args: &[Value]) -> Result<O
     Ok(Some(result))
 }
 
-/// The most that `str.format` can make of its arguments: each field as long as its width and the longest argument.
+/// Pays for the most that `str.format` can make: all widths in the format, and each field as long as the longest argument.
 fn pay_for_format(state: &State, format: &str, args: &[Value]) -> Result<(), Error> {
     let widths = format
         .split(|c: char| !c.is_ascii_digit())
         .filter(|digits| !digits.is_empty())
         .fold(0usize, |sum, digits| sum.saturating_add(digits.parse().unwrap_or(usize::MAX)));
-    let mut longest = 0usize;
+    // In "{:{width}}" a number among the arguments is a width.
+    let nested = format.split('{').any(|field| !field.is_empty() && !field.contains('}'));
+    let mut values: Vec<Value> = Vec::new();
     for arg in args {
-        let size = match arg.as_str() {
+        if arg.is_kwargs() {
+            for name in arg.try_iter()? {
+                values.push(arg.get_item(&name)?);
+            }
+        } else {
+            values.push(arg.clone());
+        }
+    }
+    let mut longest = 64;
+    for value in &values {
+        longest = longest.max(match value.as_str() {
             Some(text) => text.len(),
-            // A number may be the width of a field.
-            None if arg.is_integer() => i64::try_from(arg.clone()).map_or(usize::MAX, |n| n.unsigned_abs() as usize),
-            None => printed(state, arg)?.map_or(64, |text| text.len()),
-        };
-        longest = longest.max(size.max(64));
+            None if value.is_integer() && nested => {
+                i64::try_from(value.clone()).map_or(usize::MAX, |number| number.unsigned_abs() as usize)
+            }
+            None => printed(state, value)?.map_or(0, |text| text.len()),
+        });
     }
     let fields = format.matches('{').count();
-    let nested = format.split('{').skip(1).any(|field| !field.contains('}'));
-    let longest = if nested { longest } else { longest.min(longest_text(args)) };
     pay_for(state, widths.saturating_add(format.len()).saturating_add(fields.saturating_mul(longest)))
-}
-
-/// Bytes of the longest text among the arguments, or enough for a number.
-fn longest_text(args: &[Value]) -> usize {
-    let containers = args.iter().any(|arg| matches!(arg.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable));
-    if containers {
-        return usize::MAX;
-    }
-    args.iter().map(|arg| arg.as_str().map_or(64, str::len)).max().unwrap_or(0)
 }
 
 fn split_at<'a>(s: &'a str, separator: &str, limit: usize, from_right: bool) -> Vec<&'a str> {

@@ -97,7 +97,8 @@ TEST(PlanCommand, ModelKeysAreThoseDocumented) {
   const Ran ran = run(run_plan, {"--shape", "qwen2-0.5b", "--max-gpu-memory", "4GiB", "--json"});
   ASSERT_EQ(ran.status, 0) << ran.err;
   std::set<std::string> keys;
-  for (const auto& [name, value] : json::parse(ran.out)["model"].items()) keys.insert(name);
+  const json plan = json::parse(ran.out);
+  for (const auto& [name, value] : plan["model"].items()) keys.insert(name);
   std::ifstream file(std::filesystem::path(FASTCHAT_SOURCE_DIR) / "docs" / "plan-json.md");
   std::set<std::string> documented;
   const std::string start = "| `model.";

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "serve/cli/utf8.h"
 #include "serve/language.h"
 
 namespace fastchat::serve {
@@ -47,6 +48,14 @@ std::string environment_name(const std::string& long_name) {
   return name;
 }
 
+// On a terminal. CLI11 counts bytes, of which a Chinese character has three, in two columns.
+std::size_t num_columns(std::string_view line) {
+  std::size_t columns = 0;
+  for (; !line.empty(); line.remove_prefix(std::max<std::size_t>(1, utf8_length(line))))
+    columns += utf8_length(line) >= 3 && first_character(line) >= 0x2E80 ? 2 : 1;
+  return columns;
+}
+
 // CLI11's layout with our headings, and without the names of environment variables: one sentence
 // says the rule.
 class HelpFormatter : public CLI::Formatter {
@@ -55,8 +64,16 @@ class HelpFormatter : public CLI::Formatter {
     column_width(36);
     label("Usage", std::string(text("Usage", "用法")));
     label("OPTIONS", std::string(text("FLAGS", "参数")));
-    for (const char* number : {"INT", "UINT", "FLOAT"}) label(number, std::string(text("N", "数")));
-    label("TEXT", std::string(text("TEXT", "文字")));
+    for (const char* number : {"INT", "UINT", "FLOAT"}) label(number, "N");
+  }
+  std::string make_option(const CLI::Option* option, bool is_positional) const override {
+    std::string line = "  " + make_option_name(option, is_positional) + make_option_opts(option);
+    std::size_t width = num_columns(line);
+    if (width >= get_column_width()) {
+      line += '\n';
+      width = 0;
+    }
+    return line + std::string(get_column_width() - width, ' ') + make_option_desc(option) + "\n";
   }
   std::string make_option_opts(const CLI::Option* option) const override {
     if (option->get_type_size() == 0) return "";
@@ -105,7 +122,7 @@ std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
                  "",
                  std::string(text("read flags from a file of lines such as temperature=0.2",
                                   "从文件读取参数，每行形如 temperature=0.2")))
-      ->type_name(std::string(text("FILE", "文件")))
+      ->type_name("FILE")
       ->group(group);
   app.allow_config_extras(CLI::config_extras_mode::error);  // a misspelt setting is not ignored
   app.set_help_flag("-h,--help", std::string(text("this help", "显示本帮助")))->group(group);

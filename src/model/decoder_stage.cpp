@@ -125,9 +125,10 @@ StageOutput DecoderStage::forward(device::Stream& stream, const StageInput& inpu
         rotary_table);
 
   const TensorView normed = s.arena.view(s.dtype, {num_tokens, hidden}, s.layout.normed);
-  // What the last sub-layer computed; added to the residual together with the norm that comes next.
-  // In tensor mode the ranks' parts of it are summed before that.
-  const TensorView delta = s.arena.view(s.dtype, {num_tokens, hidden}, s.layout.delta);
+  // What the last sub-layer computed, in f32 like the residual it is added to together with the
+  // norm that comes next: one rounding to 16 bits less per sub-layer. In tensor mode the ranks'
+  // parts of it are summed before that.
+  const TensorView delta = s.arena.view(DType::f32, {num_tokens, hidden}, s.layout.delta);
   bool delta_pending = false;
   for (std::size_t i = 0; i < s.weights.layers.size(); ++i) {
     const LayerWeights& layer = s.weights.layers[i];
@@ -212,7 +213,8 @@ TensorView DecoderStage::State::logits(device::Stream& stream,
   if (delta.empty()) {
     ops.rms_norm(stream, row_residual, vector_of(weights.final_norm), config.norm_eps, row_normed);
   } else {
-    const TensorView row_delta = arena.view(dtype, {rows, config.hidden_size}, layout.row_delta);
+    const TensorView row_delta =
+        arena.view(DType::f32, {rows, config.hidden_size}, layout.row_delta);
     ops.gather_rows(stream, delta, input.logits_rows, row_delta);
     ops.add_rms_norm(stream,
                      row_residual,

@@ -42,8 +42,8 @@ struct Widths {
 ArenaCosts arena_costs(const ModelConfig& config, device::DType dtype) {
   const Widths widths(config, dtype);
   return {.residual_per_token = widths.residual,
-          .per_token = widths.rotary_table + 2 * widths.hidden + widths.shared(),
-          .per_logits_row = widths.residual + 2 * widths.hidden + widths.logits,
+          .per_token = widths.rotary_table + widths.hidden + widths.residual + widths.shared(),
+          .per_logits_row = 2 * widths.residual + widths.hidden + widths.logits,
           .fixed = widths.inverse_frequencies + kNumParts * kAlignment};
 }
 
@@ -68,9 +68,9 @@ ArenaLayout::ArenaLayout(const ModelConfig& config,
   residual = take(residual_tokens * widths.residual);
   rotary_table = take(tokens * widths.rotary_table);
   normed = take(tokens * widths.hidden);
-  delta = take(tokens * widths.hidden);
+  delta = take(tokens * widths.residual);
   row_residual = take(rows * widths.residual);
-  row_delta = take(rows * widths.hidden);
+  row_delta = take(rows * widths.residual);
   row_normed = take(rows * widths.hidden);
   logits = take(rows * widths.logits);
   const std::uint64_t shared = used;

@@ -1,11 +1,12 @@
-// The catalogue of operations: everything a decoder needs from a device. One implementation per device kind.
+// The catalogue of operations: everything a decoder needs from a device. One implementation per
+// device kind.
 //
-// Every method enqueues on `stream` and returns before completion; views must stay valid until then. Inputs and
-// outputs are memory of the stream's device. T is the activation dtype: f32, f16 or bf16. Residual streams may be f32
-// whatever T is. Sums accumulate in f32.
-// On the cpu each output's order of summation depends on K and on the KV length only (batch invariance).
-// Methods throw UnsupportedOp by default: a young backend runs what it has. Wrong shapes or dtypes throw Failure
-// naming the operation.
+// Every method enqueues on `stream` and returns before completion; views must stay valid until
+// then. Inputs and outputs are memory of the stream's device. T is the activation dtype: f32, f16
+// or bf16. Residual streams may be f32 whatever T is. Sums accumulate in f32. On the cpu each
+// output's order of summation depends on K and on the KV length only (batch invariance). Methods
+// throw UnsupportedOp by default: a young backend runs what it has. Wrong shapes or dtypes throw
+// Failure naming the operation.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,8 @@ struct OpsTraits {
   std::int64_t linear_row_multiple = 1;     // packed weights round out_features up to this
   std::int64_t linear_column_multiple = 1;  // and in_features up to this
   std::int64_t kv_block_size = 16;          // KV positions per block
-  std::uint64_t scratch_bytes = 0;          // memory of a device that its operations may take beside the arena
+  std::uint64_t scratch_bytes =
+      0;  // memory of a device that its operations may take beside the arena
 };
 
 /// Facts of the operations of one kind of device.
@@ -66,7 +68,8 @@ struct KvSpec {
   DType dtype = DType::f32;
 };
 
-/// Bytes of one block (keys and values of kv_block_size positions) of one layer. The layout inside is the device's.
+/// Bytes of one block (keys and values of kv_block_size positions) of one layer. The layout inside
+/// is the device's.
 std::uint64_t kv_block_bytes(const OpsTraits& traits, const KvSpec& spec);
 
 /// One layer's blocks.
@@ -76,8 +79,8 @@ struct KvLayer {
   KvSpec spec;
 };
 
-/// Which tokens of a step belong to which sequence, and where their KV lies. Arrays in device memory; the scalar
-/// bounds are known on the host when the step is enqueued.
+/// Which tokens of a step belong to which sequence, and where their KV lies. Arrays in device
+/// memory; the scalar bounds are known on the host when the step is enqueued.
 struct AttentionMetadata {
   TensorView query_starts;  // i32 [num_seqs + 1]: new tokens 3, 1, 2 give 0 3 4 6
   TensorView context_lens;  // i32 [num_seqs]: KV positions once this step's tokens are written
@@ -108,10 +111,14 @@ class Ops {
   /// Which implementation runs, for the log: "avx512", "reference".
   virtual std::string_view name() const = 0;
 
-  /// Packs the rows of all `slices`, one below the other, rounded to `dtype`. All have equal `columns`. Memory is
-  /// allocated as "weights"; the slices stay valid until `stream` has passed. Throws OutOfMemory.
-  virtual PackedLinear pack_linear(Stream& stream, std::span<const WeightSlice> slices, DType dtype);
-  /// Copies and converts a plain tensor (norm weight, bias, embedding table): the slices' rows one below the other.
+  /// Packs the rows of all `slices`, one below the other, rounded to `dtype`. All have equal
+  /// `columns`. Memory is allocated as "weights"; the slices stay valid until `stream` has passed.
+  /// Throws OutOfMemory.
+  virtual PackedLinear pack_linear(Stream& stream,
+                                   std::span<const WeightSlice> slices,
+                                   DType dtype);
+  /// Copies and converts a plain tensor (norm weight, bias, embedding table): the slices' rows one
+  /// below the other.
   virtual Buffer pack_plain(Stream& stream, std::span<const WeightSlice> slices, DType dtype);
 
   /// out[i] = table[ids[i]].   ids i32 [n]; table T' [vocab, hidden]; out f32 or T [n, hidden].
@@ -121,18 +128,24 @@ class Ops {
   /// Rows of x picked by index.   indices i32 [n]; x [m, width]; out [n, width] of x's dtype.
   virtual void gather_rows(Stream& stream, TensorView x, TensorView indices, TensorView out);
 
-  /// Replaces placeholders by tokens sampled earlier: where sources[i] >= 0, ids[i] = sampled[sources[i]].
+  /// Replaces placeholders by tokens sampled earlier: where sources[i] >= 0, ids[i] =
+  /// sampled[sources[i]].
   ///   ids i32 [n], in place; sources i32 [n], -1 = keep; sampled i32 [m]
-  virtual void resolve_tokens(Stream& stream, TensorView ids, TensorView sources, TensorView sampled);
+  virtual void resolve_tokens(Stream& stream,
+                              TensorView ids,
+                              TensorView sources,
+                              TensorView sampled);
 
-  /// out = x / rms(x) * weight over the last dimension.   x f32 or T [n, width], rows may be strided;
-  /// weight T'' [width] (any float dtype); out T [n, width]. In place allowed for equal dtypes.
+  /// out = x / rms(x) * weight over the last dimension.   x f32 or T [n, width], rows may be
+  /// strided; weight T'' [width] (any float dtype); out T [n, width]. In place allowed for equal
+  /// dtypes.
   virtual void rms_norm(Stream& stream, TensorView x, TensorView weight, float eps, TensorView out);
   /// out = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias; bias may be empty.
   virtual void layer_norm(
       Stream& stream, TensorView x, TensorView weight, TensorView bias, float eps, TensorView out);
-  /// residual += x; out = rms_norm(residual). The sum is rounded to the residual's dtype before it is normed, so the
-  /// fused form equals add, then rms_norm, bit for bit: its default does just that.
+  /// residual += x; out = rms_norm(residual). The sum is rounded to the residual's dtype before it
+  /// is normed, so the fused form equals add, then rms_norm, bit for bit: its default does just
+  /// that.
   virtual void add_rms_norm(Stream& stream,
                             TensorView residual,
                             TensorView x,
@@ -142,29 +155,34 @@ class Ops {
   /// out += x, elementwise; dtypes may differ.
   virtual void add(Stream& stream, TensorView out, TensorView x);
 
-  /// out = x · weightᵀ + bias.   x T [n, in], rows may be strided; bias f32 [out] or empty; out T or f32 [n, out].
+  /// out = x · weightᵀ + bias.   x T [n, in], rows may be strided; bias f32 [out] or empty; out T
+  /// or f32 [n, out].
   virtual void linear(
       Stream& stream, TensorView x, const PackedLinear& weight, TensorView bias, TensorView out);
 
   /// cos and sin of position * inverse_frequencies, times `scale` (yarn's attention factor).
-  ///   positions i32 [n]; inverse_frequencies f32 [rotary_dim / 2]; out f32 [n, rotary_dim]: cosines, then sines
+  ///   positions i32 [n]; inverse_frequencies f32 [rotary_dim / 2]; out f32 [n, rotary_dim]:
+  ///   cosines, then sines
   virtual void rotary_table(Stream& stream,
                             TensorView positions,
                             TensorView inverse_frequencies,
                             float scale,
                             TensorView out);
-  /// Rotates the first rotary_dim elements of each head in place, pairing element i with i + rotary_dim / 2.
+  /// Rotates the first rotary_dim elements of each head in place, pairing element i with i +
+  /// rotary_dim / 2.
   ///   x T [n, num_heads * head_dim], rows may be strided; table as rotary_table writes it
   virtual void rotary(Stream& stream, TensorView x, std::int64_t head_dim, TensorView table);
 
-  /// Writes keys and values of new tokens to their slots (block * kv_block_size + offset; -1 = skip).
+  /// Writes keys and values of new tokens to their slots (block * kv_block_size + offset; -1 =
+  /// skip).
   ///   k, v T [n, num_kv_heads * head_dim], rows may be strided; slots i32 [n]
   virtual void kv_write(Stream& stream, TensorView k, TensorView v, TensorView slots, KvLayer kv);
-  /// Attention of the new tokens over the paged KV cache, causal within each sequence; see PagedAttentionArgs.
-  /// Softmax accumulates in f32.
+  /// Attention of the new tokens over the paged KV cache, causal within each sequence; see
+  /// PagedAttentionArgs. Softmax accumulates in f32.
   virtual void paged_attention(Stream& stream, const PagedAttentionArgs& args);
 
-  /// out = activation(gate) * up.   gate_up T [n, 2 * width]: gate columns, then up columns; out T [n, width]
+  /// out = activation(gate) * up.   gate_up T [n, 2 * width]: gate columns, then up columns; out T
+  /// [n, width]
   virtual void gated_activation(Stream& stream,
                                 TensorView gate_up,
                                 Activation activation,
@@ -176,7 +194,8 @@ class Ops {
                       const SamplingBatch& batch,
                       SampleOutput output);
 
-  /// Natural log-probabilities of given tokens, and of the k most likely of each row (prompt logprobs).
+  /// Natural log-probabilities of given tokens, and of the k most likely of each row (prompt
+  /// logprobs).
   ///   logits f32 [n, vocab]; targets i32 [n], -1 = none; output as in sample, with tokens unused
   virtual void token_logprobs(Stream& stream,
                               TensorView logits,

@@ -8,12 +8,14 @@
 
 namespace fastchat::ops {
 
-/// How to choose the next token of one row of logits. Applied in this order: logit bias, repetition, presence and
-/// frequency penalties, temperature, top-k, top-p, min-p; then one draw. Logprobs are of the model's own
-/// distribution, before all of these (as vLLM's raw_logprobs and FastChat have it).
+/// How to choose the next token of one row of logits. Applied in this order: logit bias,
+/// repetition, presence and frequency penalties, temperature, top-k, top-p, min-p; then one draw.
+/// Logprobs are of the model's own distribution, before all of these (as vLLM's raw_logprobs and
+/// FastChat have it).
 struct SamplingRow {
-  float temperature = 1.0f;         // below 1e-5: greedy, the lowest id among equal logits
-  float top_p = 1.0f;               // keep the smallest set of most likely tokens whose mass reaches this; at least one
+  float temperature = 1.0f;  // below 1e-5: greedy, the lowest id among equal logits
+  float top_p =
+      1.0f;  // keep the smallest set of most likely tokens whose mass reaches this; at least one
   float min_p = 0.0f;               // drop tokens less likely than min_p times the likeliest
   std::int32_t top_k = 0;           // keep the k most likely; 0 or less = all
   float repetition_penalty = 1.0f;  // Hugging Face's rule, over prompt and output tokens
@@ -21,8 +23,8 @@ struct SamplingRow {
   float frequency_penalty = 0.0f;
   /// The draw is a function of (seed, draw_index) alone, whatever else is in the batch.
   std::uint64_t seed = 0;
-  std::uint64_t draw_index = 0;     // position of the token that is chosen, in its sequence
-  std::int32_t num_logprobs = -1;   // -1 none, 0 the chosen token's, k: also of the k most likely
+  std::uint64_t draw_index = 0;    // position of the token that is chosen, in its sequence
+  std::int32_t num_logprobs = -1;  // -1 none, 0 the chosen token's, k: also of the k most likely
   /// Ranges in SamplingBatch::biases and ::counts.
   std::int32_t bias_begin = 0;
   std::int32_t bias_end = 0;
@@ -50,16 +52,17 @@ struct SamplingBatch {
 
 /// Device memory written by the sample operation.
 struct SampleOutput {
-  /// i32 [n]; -1 where the logits, bias and penalties applied, hold a NaN or +infinity (an overflow), or no finite
-  /// value at all.
+  /// i32 [n]; -1 where the logits, bias and penalties applied, hold a NaN or +infinity (an
+  /// overflow), or no finite value at all.
   device::TensorView tokens;
-  device::TensorView logprobs;       // f32 [n], of the chosen token; undefined where num_logprobs < 0
-  device::TensorView top_tokens;     // i32 [n, max_logprobs], by falling logprob; -1 past num_logprobs. May be empty
-  device::TensorView top_logprobs;   // f32 [n, max_logprobs]
+  device::TensorView logprobs;  // f32 [n], of the chosen token; undefined where num_logprobs < 0
+  device::TensorView
+      top_tokens;  // i32 [n, max_logprobs], by falling logprob; -1 past num_logprobs. May be empty
+  device::TensorView top_logprobs;  // f32 [n, max_logprobs]
 };
 
-/// Uniform in [0, 1) from (seed, draw_index): a fixed function on every device, so that a seed means one answer.
-/// Two rounds of splitmix64's finaliser; the upper 24 bits.
+/// Uniform in [0, 1) from (seed, draw_index): a fixed function on every device, so that a seed
+/// means one answer. Two rounds of splitmix64's finaliser; the upper 24 bits.
 constexpr float uniform_draw(std::uint64_t seed, std::uint64_t draw_index) {
   std::uint64_t state = seed ^ (draw_index * 0x9E3779B97F4A7C15ull);
   for (int round = 0; round < 2; ++round) {

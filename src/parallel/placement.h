@@ -1,4 +1,5 @@
-// Placement: which device holds which layers. Plain data, decided by the planner, followed by model and engine.
+// Placement: which device holds which layers. Plain data, decided by the planner, followed by model
+// and engine.
 #pragma once
 
 #include <cstdint>
@@ -6,8 +7,8 @@
 
 namespace fastchat::parallel {
 
-/// Contiguous layers on a group of devices. A group of one is a whole stage on one card; larger groups split each
-/// tensor inside the stage (tensor mode).
+/// Contiguous layers on a group of devices. A group of one is a whole stage on one card; larger
+/// groups split each tensor inside the stage (tensor mode).
 struct StagePlacement {
   std::vector<int> devices;  // positions in the list of devices given to the planner, in rank order
   int first_layer = 0;

@@ -7,13 +7,16 @@ namespace fastchat::serve {
 
 enum class Language { english, chinese };
 
-/// From --lang en|zh when given, else from LC_ALL, LC_MESSAGES, LANG ("zh…" is Chinese), else English.
+/// From --lang en|zh when given, else from LC_ALL, LC_MESSAGES, LANG ("zh…" is Chinese), else
+/// English.
 Language detect_language(std::string_view flag);
 void set_language(Language language);
 Language language();
 
 /// The text in the chosen language: text("model loaded", "模型已加载").
-constexpr std::string_view pick(Language language, std::string_view english, std::string_view chinese) {
+constexpr std::string_view pick(Language language,
+                                std::string_view english,
+                                std::string_view chinese) {
   return language == Language::chinese ? chinese : english;
 }
 std::string_view text(std::string_view english, std::string_view chinese);

@@ -1,4 +1,5 @@
-// Flags shared by every verb that names a model and devices, with FastChat's names where FastChat has the flag.
+// Flags shared by every verb that names a model and devices, with FastChat's names where FastChat
+// has the flag.
 #pragma once
 
 #include <cstdint>
@@ -20,40 +21,51 @@ namespace fastchat::serve {
 enum class LoadFormat { automatic, dummy };
 
 struct ModelOptions {
-  std::string model_path;                 // --model-path: folder in Hugging Face format
-  std::string shape;                      // --shape: a published model's dimensions without its files (plan; dummy weights)
-  std::string device = "auto";            // --device auto|cpu (npu and cuda: named, refused with what is missing)
-  int num_gpus = 0;                       // --num-gpus: devices to spread over; 0 = 1, or the number of --gpus
-  std::vector<int> gpus;                  // --gpus 0,2: indices after the visible mask, in rank order
-  std::vector<std::uint64_t> max_gpu_memory;  // --max-gpu-memory 13GiB or 4GiB,8GiB: one value or one per device
-  double gpu_memory_utilization = 0.9;    // --gpu-memory-utilization: share of free memory used where no limit is given
+  std::string model_path;  // --model-path: folder in Hugging Face format
+  std::string
+      shape;  // --shape: a published model's dimensions without its files (plan; dummy weights)
+  std::string device =
+      "auto";             // --device auto|cpu (npu and cuda: named, refused with what is missing)
+  int num_gpus = 0;       // --num-gpus: devices to spread over; 0 = 1, or the number of --gpus
+  std::vector<int> gpus;  // --gpus 0,2: indices after the visible mask, in rank order
+  std::vector<std::uint64_t>
+      max_gpu_memory;  // --max-gpu-memory 13GiB or 4GiB,8GiB: one value or one per device
+  double gpu_memory_utilization =
+      0.9;  // --gpu-memory-utilization: share of free memory used where no limit is given
   std::optional<std::uint64_t> kv_cache_bytes;  // --kv-cache-bytes: over all devices
-  std::int64_t max_model_len = 0;         // --max-model-len: 0 = what the model was made for, or as much of it as fits
+  std::int64_t max_model_len =
+      0;  // --max-model-len: 0 = what the model was made for, or as much of it as fits
   std::int64_t max_num_batched_tokens = 512;
   std::int64_t max_num_seqs = 16;
-  std::string dtype = "auto";             // --dtype auto|float32|float16|bfloat16
+  std::string dtype = "auto";                      // --dtype auto|float32|float16|bfloat16
   LoadFormat load_format = LoadFormat::automatic;  // --load-format auto|dummy
 };
 
-/// Adds the flags to `app`, grouped, with help texts in the chosen language; takes the app's parse_complete_callback, to
-/// check flags against each other. FastChat's flags that this version lacks are recognised and refused with what to do
-/// instead. `options` outlives the parse, which is parse_command_line's (command_line.h).
+/// Adds the flags to `app`, grouped, with help texts in the chosen language; takes the app's
+/// parse_complete_callback, to check flags against each other. FastChat's flags that this version
+/// lacks are recognised and refused with what to do instead. `options` outlives the parse, which is
+/// parse_command_line's (command_line.h).
 void add_model_options(CLI::App& app, ModelOptions& options);
 
 /// More cpu devices than this is a mistyped number.
 inline constexpr int kMaxDevices = 1024;
 
-/// One line: why devices of this kind ("npu", "cuda") cannot be used in this version. Empty when they can.
+/// One line: why devices of this kind ("npu", "cuda") cannot be used in this version. Empty when
+/// they can.
 std::string missing_platform(std::string_view kind);
 
-/// Devices a platform needs to have for `options`: --num-gpus, or enough that every index of --gpus exists.
+/// Devices a platform needs to have for `options`: --num-gpus, or enough that every index of --gpus
+/// exists.
 int num_platform_devices(const ModelOptions& options);
 
-/// The platform that `options.device` names, with as many devices as asked for. Throws Failure saying what is missing.
+/// The platform that `options.device` names, with as many devices as asked for. Throws Failure
+/// saying what is missing.
 std::unique_ptr<device::Platform> open_platform(const ModelOptions& options);
-/// Indices to open on that platform, in rank order: --gpus, or 0 … num_gpus - 1. Throws Failure when out of range.
+/// Indices to open on that platform, in rank order: --gpus, or 0 … num_gpus - 1. Throws Failure
+/// when out of range.
 std::vector<int> device_indices(const ModelOptions& options, device::Platform& platform);
-/// --dtype resolved: auto = the checkpoint's 16-bit type on cpu (f32 for f32 checkpoints), f16 on npu and cuda.
+/// --dtype resolved: auto = the checkpoint's 16-bit type on cpu (f32 for f32 checkpoints), f16 on
+/// npu and cuda.
 device::DType resolve_dtype(const ModelOptions& options,
                             const model::ModelConfig& config,
                             device::DeviceKind kind);

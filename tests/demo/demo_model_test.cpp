@@ -58,9 +58,7 @@ TEST(DemoModel, ALaterTurnFindsTheEarlierOnesInThePrefixCache) {
       {{"role", "assistant"}, {"content", model.tokenizer()->decode(first.tokens, true).value()}});
   messages.push_back({{"role", "user"}, {"content", "What is my name?"}});
   generate(model, {prompt_tokens(model, messages)}, greedy());
-  const engine::EngineStats stats = model.engine().stats();
-  EXPECT_GT(stats.num_cached_prompt_tokens, 0u);
-  EXPECT_EQ(stats.num_free_blocks, stats.num_blocks);
+  EXPECT_GT(model.engine().stats().num_cached_prompt_tokens, 0u);
 }
 
 }  // namespace

@@ -213,8 +213,6 @@ TEST(ChatTemplate, HostileTemplatesEndInAnError) {
       "{% endfor %}{{ ns.x | tojson }}",
       "{% set ns = namespace(x='a') %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}"
       "{% endfor %}{{ ns.x }}",
-      "{% set ns = namespace(x='a') %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}"
-      "{% endfor %}{{ ns.x | string }}",
       "{{ [1] | tojson(indent=100000000000) }}",
       deep_parentheses,
       deep_lists,

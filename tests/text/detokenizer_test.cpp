@@ -95,8 +95,10 @@ TEST(IncrementalDetokenizer, JoinsByteTokensToCharacters) {
       Tokenizer::from_json(sentencepiece_json(sentencepiece_decoder())).value();
   IncrementalDetokenizer detokenizer(tokenizer);
   const auto byte = [](int value) { return 3 + value; };
-  EXPECT_EQ(detokenizer.push(byte(0xF0)) + detokenizer.push(byte(0x9F)), "");
-  EXPECT_EQ(detokenizer.push(byte(0x99)) + detokenizer.push(byte(0x82)), "🙂");
+  EXPECT_EQ(detokenizer.push(byte(0xF0)), "");
+  EXPECT_EQ(detokenizer.push(byte(0x9F)), "");
+  EXPECT_EQ(detokenizer.push(byte(0x99)), "");
+  EXPECT_EQ(detokenizer.push(byte(0x82)), "🙂");
   EXPECT_EQ(detokenizer.push(byte(0xE4)), "");
   EXPECT_EQ(detokenizer.push(byte(0xBD)), "");
   EXPECT_EQ(detokenizer.push(byte(0xA0)), "你");
@@ -126,15 +128,14 @@ TEST(IncrementalDetokenizer, OtherDecodersGiveWhatDecodeGives) {
 }
 
 TEST(IncrementalDetokenizer, LongSequencesCostTheSamePerToken) {
-  // Never-ending half characters and blanks: the window must not grow. A quadratic cost would take
-  // minutes.
+  // Never-ending half characters and blanks: the window must not grow.
   const Tokenizer tokenizer =
       Tokenizer::from_json(sentencepiece_json(sentencepiece_decoder())).value();
   for (const std::int32_t id : {3 + 0xE4,
                                 3 + 0xBF,
                                 tokenizer.token_to_id("\uFFFD").value(),
                                 tokenizer.token_to_id("▁").value()}) {
-    const Ids ids(20000, id);
+    const Ids ids(5000, id);
     EXPECT_EQ(stream(tokenizer, ids, true), tokenizer.decode(ids, true).value());
   }
 }

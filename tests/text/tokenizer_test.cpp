@@ -90,7 +90,7 @@ TEST(Tokenizer, Qwen2KnowsItsSpecialTokens) {
 
 TEST(Tokenizer, LongRunsOfBlanksAreStillCutByThePattern) {
   FASTCHAT_SKIP_WITHOUT_QWEN2();
-  const std::string text = "a" + std::string(2'000'000, ' ') + "b don't";
+  const std::string text = "a" + std::string(300'000, ' ') + "b don't";
   const Ids ids = qwen2().encode(text, false).value();
   EXPECT_EQ(qwen2().decode(ids, false).value(), text);
   const Ids tail = qwen2().encode(" b don't", false).value();

@@ -59,9 +59,7 @@ class TeamDevice final : public CpuDevice {
   std::unique_ptr<Stream> create_stream() override {
     return std::make_unique<QueuedStream>(*this, team_, fmt::format("cpu{}", info_.index));
   }
-  std::unique_ptr<Event> create_event() override {
-    return std::make_unique<StreamEvent>(team_.options().spin);
-  }
+  std::unique_ptr<Event> create_event() override { return std::make_unique<StreamEvent>(); }
 
   Buffer allocate_host(std::size_t size_bytes) override {
     if (size_bytes == 0) return Buffer(*this, nullptr, 0);

@@ -74,7 +74,7 @@ void QueuedStream::require_no_capture(const char* what) const {
 // each slot before.
 void QueuedStream::wait_until_done(std::uint32_t count) {
   wake_at_.store(count);
-  num_done_.wait(team_.options().spin,
+  num_done_.wait(kHostSpin,
                  [&](std::uint32_t done) { return static_cast<std::int32_t>(done - count) >= 0; });
 }
 

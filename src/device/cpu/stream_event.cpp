@@ -80,7 +80,7 @@ void Recording::report() {
 void StreamEvent::synchronize() {
   const std::shared_ptr<Recording> recording = latest();
   if (!recording) return;
-  const std::string failure = recording->wait(spin_);
+  const std::string failure = recording->wait(kHostSpin);
   if (failure.empty()) return;
   recording->report();
   throw Failure(failure);

@@ -85,8 +85,6 @@ class Recording {
 /// again still means what it meant. Any thread.
 class StreamEvent final : public Event {
  public:
-  explicit StreamEvent(std::chrono::microseconds spin) : spin_(spin) {}
-
   void synchronize() override;
   bool query() override;
 
@@ -98,7 +96,6 @@ class StreamEvent final : public Event {
   std::shared_ptr<Recording> latest();
 
  private:
-  const std::chrono::microseconds spin_;
   std::mutex mutex_;
   std::vector<std::shared_ptr<Recording>> recordings_;
   std::size_t latest_index_ = 0;

@@ -16,6 +16,11 @@ inline void spin_pause() {
 #endif
 }
 
+/// Host threads do not poll: the devices' threads have the cores, and one of them runs what the
+/// host waits for. A task, a record and a wait for it took 85 us (median, 2 cores) with 40 us of
+/// polling here, and 1.5 us without.
+inline constexpr std::chrono::microseconds kHostSpin{0};
+
 /// Any thread. Sequentially consistent throughout: a waiter that announces itself and then reads
 /// the value, and a writer that writes the value and then looks for waiters, cannot both miss each
 /// other.

@@ -204,7 +204,7 @@ void ChatLoop::load(const std::string& name) {
 void ChatLoop::ask(std::string question) {
   conversation_.add_user(question);
   console_.write_role(assistant_label());
-  Interrupts::clear();
+  // A Ctrl-C since the line was read is meant for this answer.
   std::string answer;
   const Result<Generation> generation = backend_.generate(
       conversation_.turns(),
@@ -215,7 +215,7 @@ void ChatLoop::ask(std::string question) {
       },
       [] { return Interrupts::interrupted(); });
   const bool stopped = generation && generation->finish_reason == engine::FinishReason::cancelled;
-  Interrupts::clear();
+  Interrupts::clear();  // one that came as the answer ended is no wish to leave
   console_.write("\n");
   if (stopped) console_.write(say("stopped generation.\n", "已停止生成。\n"));
 

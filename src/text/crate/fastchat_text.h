@@ -1,9 +1,10 @@
 /* Tokenizers and chat templates, from the Rust crate beside this header.
  *
  * Every text is a pointer and a length in bytes: UTF-8, not NUL-terminated, and it may contain NUL.
- * A function that can fail returns fct_status; then `error` (never null) holds a message, to be freed with
- * fct_buffer_free, and the other out-parameters are untouched. Panics inside the crate come back as fct_panicked.
- * Handles may be used from many threads at once; nothing here keeps a pointer that the caller passed in. */
+ * A function that can fail returns fct_status; then `error` (never null) holds a message, to be
+ * freed with fct_buffer_free, and the other out-parameters are untouched. Panics inside the crate
+ * come back as fct_panicked. Handles may be used from many threads at once; nothing here keeps a
+ * pointer that the caller passed in. */
 #ifndef FASTCHAT_TEXT_H
 #define FASTCHAT_TEXT_H
 
@@ -17,7 +18,8 @@ extern "C" {
 typedef struct fct_tokenizer fct_tokenizer;
 typedef struct fct_template fct_template;
 
-/* Owned by the caller; freed with fct_buffer_free, fct_ids_free. `data` may be null when size is 0. */
+/* Owned by the caller; freed with fct_buffer_free, fct_ids_free. `data` may be null when size is 0.
+ */
 typedef struct fct_buffer {
   char* data;
   size_t size;
@@ -43,12 +45,16 @@ void fct_ids_free(fct_ids ids);
 /* --- tokenizers --- */
 
 /* A tokenizer from the text of a tokenizer.json. */
-fct_status fct_tokenizer_from_json(const char* json, size_t json_size, fct_tokenizer** out, fct_buffer* error);
+fct_status fct_tokenizer_from_json(const char* json,
+                                   size_t json_size,
+                                   fct_tokenizer** out,
+                                   fct_buffer* error);
 
 /* A byte-level BPE tokenizer from vocab.json and merges.txt. `config` is JSON:
  *   {"family": "qwen2" or "gpt2",            the pre-tokenizer pattern and normalization
  *    "add_prefix_space": bool,
- *    "added_tokens": [{"content", "id" (or absent), "special", "normalized", "lstrip", "rstrip", "single_word"}]} */
+ *    "added_tokens": [{"content", "id" (or absent), "special", "normalized", "lstrip", "rstrip",
+ * "single_word"}]} */
 fct_status fct_tokenizer_from_bpe(const char* vocab_json,
                                   size_t vocab_size,
                                   const char* merges,
@@ -78,23 +84,33 @@ fct_status fct_tokenizer_decode(const fct_tokenizer* tokenizer,
 /* Number of tokens, added ones included. */
 size_t fct_tokenizer_vocab_size(const fct_tokenizer* tokenizer);
 /* 1 and the id, or 0. */
-int32_t fct_tokenizer_token_to_id(const fct_tokenizer* tokenizer, const char* token, size_t token_size, uint32_t* id);
+int32_t fct_tokenizer_token_to_id(const fct_tokenizer* tokenizer,
+                                  const char* token,
+                                  size_t token_size,
+                                  uint32_t* id);
 /* 1 and the token's text as it stands in the vocabulary, or 0. */
 int32_t fct_tokenizer_id_to_token(const fct_tokenizer* tokenizer, uint32_t id, fct_buffer* token);
 int32_t fct_tokenizer_is_special(const fct_tokenizer* tokenizer, uint32_t id);
 /* 1 if decoding is joining the tokens' bytes and nothing else (byte-level BPE). */
 int32_t fct_tokenizer_is_byte_level(const fct_tokenizer* tokenizer);
-/* The bytes a token stands for in a byte-level tokenizer: how many there are, and the first `capacity` of them. */
-size_t fct_tokenizer_token_bytes(const fct_tokenizer* tokenizer, uint32_t id, char* bytes, size_t capacity);
+/* The bytes a token stands for in a byte-level tokenizer: how many there are, and the first
+ * `capacity` of them. */
+size_t fct_tokenizer_token_bytes(const fct_tokenizer* tokenizer,
+                                 uint32_t id,
+                                 char* bytes,
+                                 size_t capacity);
 
 /* --- chat templates --- */
 
 /* Compiles a template; a syntax error is fct_invalid with its line. */
-fct_status fct_template_new(const char* source, size_t source_size, fct_template** out, fct_buffer* error);
+fct_status fct_template_new(const char* source,
+                            size_t source_size,
+                            fct_template** out,
+                            fct_buffer* error);
 void fct_template_free(fct_template* chat_template);
 
-/* Renders with the members of the JSON object `context` as variables. `now` is what strftime_now tells, in seconds
- * since 1970, or a negative number for the machine's clock. */
+/* Renders with the members of the JSON object `context` as variables. `now` is what strftime_now
+ * tells, in seconds since 1970, or a negative number for the machine's clock. */
 fct_status fct_template_render(const fct_template* chat_template,
                                const char* context,
                                size_t context_size,

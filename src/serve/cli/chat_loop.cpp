@@ -107,7 +107,7 @@ Line ChatLoop::read_message() {
       parse_chat_command(message.text).kind != ChatCommand::Kind::none)
     return message;
   for (;;) {
-    const Line next = reader_.read_line("");
+    Line next = reader_.read_line("");
     if (next.kind == Line::Kind::interrupted) return next;
     if (next.kind == Line::Kind::end_of_input) return message;
     message.text += "\n" + next.text;
@@ -159,13 +159,13 @@ bool ChatLoop::handle(const std::string& line) {
 }
 
 void ChatLoop::regenerate() {
-  std::optional<std::string> question = conversation_.take_last_question();
+  const std::optional<std::string> question = conversation_.take_last_question();
   if (!question) {
     console_.write(say("No messages to regenerate.\n", "没有可重新回答的消息。\n"));
     return;
   }
   console_.write(say("regenerating last message...\n", "重新回答最后一个问题……\n"));
-  ask(std::move(*question));
+  ask(*question);
 }
 
 void ChatLoop::save(const std::string& name) {
@@ -201,7 +201,7 @@ void ChatLoop::load(const std::string& name) {
   reprint();
 }
 
-void ChatLoop::ask(std::string question) {
+void ChatLoop::ask(const std::string& question) {
   conversation_.add_user(question);
   console_.write_role(assistant_label());
   // A Ctrl-C since the line was read is meant for this answer.

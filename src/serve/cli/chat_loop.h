@@ -45,7 +45,7 @@ class ChatLoop {
   void load(const std::string& name);
   /// Asks the model and adds question and answer to the conversation; neither when there is no
   /// answer.
-  void ask(std::string question);
+  void ask(const std::string& question);
   void explain(const Generation& generation);
   void explain(const Error& error);
   void reprint();

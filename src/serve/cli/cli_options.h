@@ -7,7 +7,7 @@
 #include "serve/cli/chat_loop.h"
 #include "serve/model_options.h"
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming): their name
 class App;
 }
 

@@ -126,8 +126,8 @@ StageOutput DecoderStage::forward(device::Stream& stream, const StageInput& inpu
 
   const TensorView normed = s.arena.view(s.dtype, {num_tokens, hidden}, s.layout.normed);
   // What the last sub-layer computed, in f32 like the residual it is added to together with the
-  // norm that comes next: one rounding to 16 bits less per sub-layer. In tensor mode the ranks'
-  // parts of it are summed before that.
+  // norm that comes next: one rounding to 16 bits less per sub-layer, and room for the down
+  // projections that overflow f16. In tensor mode the ranks' parts of it are summed before that.
   const TensorView delta = s.arena.view(DType::f32, {num_tokens, hidden}, s.layout.delta);
   bool delta_pending = false;
   for (std::size_t i = 0; i < s.weights.layers.size(); ++i) {

@@ -32,13 +32,13 @@ struct ArenaLayout {
   std::uint64_t residual = 0;             // f32 [tokens, hidden]
   std::uint64_t rotary_table = 0;         // f32 [tokens, rotary_dim]
   std::uint64_t normed = 0;               // T [tokens, hidden]
-  std::uint64_t delta = 0;         // T [tokens, hidden]: what a sub-layer adds to the residual
+  std::uint64_t delta = 0;         // f32 [tokens, hidden]: what a sub-layer adds to the residual
   std::uint64_t qkv = 0;           // T [tokens, (heads + 2 * kv heads) * head_dim]
   std::uint64_t attention = 0;     // T [tokens, heads * head_dim]
   std::uint64_t gate_up = 0;       // T [tokens, 2 * intermediate]; over qkv
   std::uint64_t activated = 0;     // T [tokens, intermediate]
   std::uint64_t row_residual = 0;  // f32 [rows, hidden]
-  std::uint64_t row_delta = 0;     // T [rows, hidden]
+  std::uint64_t row_delta = 0;     // f32 [rows, hidden]
   std::uint64_t row_normed = 0;    // T [rows, hidden]
   std::uint64_t logits = 0;        // f32 [rows, vocab]
   std::uint64_t size_bytes = 0;

@@ -61,37 +61,35 @@ class CountedWeights : public WeightSource {
 
 TEST(DecoderStage, AllocatesWhatModelSizesCounts) {
   for (const Golden& golden : goldens().cases) {
-    for (const DType dtype : {DType::f32, DType::bf16}) {
-      for (const int num_stages : {1, 3}) {
-        TinyModelOptions options;
-        options.dtype = dtype;
-        options.num_stages = num_stages;
-        options.limits = {.max_num_tokens = 61, .max_num_seqs = 3, .max_logits_rows = 5};
-        TinyModel model(golden.config, options);
-        const ops::OpsTraits& traits = model.ops().traits();
-        const parallel::ModelSizes sizes = model_sizes(golden.config, dtype, traits);
-        ASSERT_EQ(sizes.layer_weight_bytes.size(),
-                  static_cast<std::size_t>(golden.config.num_layers));
-        EXPECT_EQ(sizes.tied_embedding, golden.config.tie_word_embeddings);
-        for (std::size_t i = 0; i < model.stages().size(); ++i) {
-          const DecoderStage& stage = *model.stages()[i];
-          const parallel::StagePlacement& placement = model.placements()[i];
-          std::uint64_t weights = 0;
-          if (placement.has_embedding) weights += sizes.embedding_bytes;
-          if (placement.has_head) weights += sizes.head_bytes;
-          for (int layer = 0; layer < placement.num_layers; ++layer)
-            weights +=
-                sizes.layer_weight_bytes[static_cast<std::size_t>(placement.first_layer + layer)];
-          EXPECT_EQ(stage.weight_bytes(), weights) << golden.name << " stage " << i;
+    for (const auto& [dtype, num_stages] : {std::pair(DType::f32, 1), std::pair(DType::bf16, 3)}) {
+      TinyModelOptions options;
+      options.dtype = dtype;
+      options.num_stages = num_stages;
+      options.limits = {.max_num_tokens = 61, .max_num_seqs = 3, .max_logits_rows = 5};
+      TinyModel model(golden.config, options);
+      const ops::OpsTraits& traits = model.ops().traits();
+      const parallel::ModelSizes sizes = model_sizes(golden.config, dtype, traits);
+      ASSERT_EQ(sizes.layer_weight_bytes.size(),
+                static_cast<std::size_t>(golden.config.num_layers));
+      EXPECT_EQ(sizes.tied_embedding, golden.config.tie_word_embeddings);
+      for (std::size_t i = 0; i < model.stages().size(); ++i) {
+        const DecoderStage& stage = *model.stages()[i];
+        const parallel::StagePlacement& placement = model.placements()[i];
+        std::uint64_t weights = 0;
+        if (placement.has_embedding) weights += sizes.embedding_bytes;
+        if (placement.has_head) weights += sizes.head_bytes;
+        for (int layer = 0; layer < placement.num_layers; ++layer)
+          weights +=
+              sizes.layer_weight_bytes[static_cast<std::size_t>(placement.first_layer + layer)];
+        EXPECT_EQ(stage.weight_bytes(), weights) << golden.name << " stage " << i;
 
-          std::uint64_t workspace =
-              61 * sizes.activation_bytes_per_token + sizes.fixed_bytes - traits.scratch_bytes;
-          // Later stages work in the f32 hidden states they are given.
-          if (!placement.has_embedding)
-            workspace -= 61 * static_cast<std::uint64_t>(golden.config.hidden_size) * sizeof(float);
-          if (placement.has_head) workspace += 5 * sizes.logits_bytes_per_row;
-          EXPECT_EQ(stage.workspace_bytes(), workspace) << golden.name << " stage " << i;
-        }
+        std::uint64_t workspace =
+            61 * sizes.activation_bytes_per_token + sizes.fixed_bytes - traits.scratch_bytes;
+        // Later stages work in the f32 hidden states they are given.
+        if (!placement.has_embedding)
+          workspace -= 61 * static_cast<std::uint64_t>(golden.config.hidden_size) * sizeof(float);
+        if (placement.has_head) workspace += 5 * sizes.logits_bytes_per_row;
+        EXPECT_EQ(stage.workspace_bytes(), workspace) << golden.name << " stage " << i;
       }
     }
   }

@@ -4,7 +4,8 @@ One command, about an hour on two quiet cores:
 
     python train_tokenizer.py && python dialogs.py --heldout && python train.py
 
-A checkpoint every two minutes in --work lets the same command go on after a stop.
+A checkpoint every two minutes in --work lets the same command go on after a stop. Where the checkpoint is lost, --weights and
+--done go on from exported weights; the optimizers then start afresh.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import time
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import nn
 
@@ -235,6 +236,8 @@ def main():
     parser.add_argument("--other-rate", type=float, default=0.006)
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--fresh", action="store_true", help="forget an earlier checkpoint")
+    parser.add_argument("--weights", type=pathlib.Path, help="without a checkpoint: start from this model.safetensors")
+    parser.add_argument("--done", type=float, default=0, help="million tokens that --weights has seen")
     options = parser.parse_args()
     torch.manual_seed(SEED)
     torch.set_num_threads(options.threads)
@@ -258,6 +261,12 @@ def main():
         step, seen = saved["step"], saved["seen"]
         seed = SEED + step  # other dialogs than before the stop
         print(f"going on from step {step}, {seen / 1e6:.2f} M tokens", flush=True)
+    elif options.weights:
+        saved = {name.removeprefix("model."): value.float() for name, value in load_file(options.weights).items()}
+        model.load_state_dict(saved)
+        seen = int(options.done * 1e6)
+        seed = SEED + seen
+        print(f"starting from {options.weights}, {seen / 1e6:.2f} M tokens", flush=True)
     items = [json.loads(line) for line in open(HERE / "heldout.jsonl", encoding="utf-8")]
     batches = Batches(tokenizer, seed, options.tokens)
     run = model if options.no_compile else torch.compile(model, dynamic=True)

@@ -358,9 +358,15 @@ std::unique_ptr<device::Platform> open_platform(const ModelOptions& options) {
 
   device::CpuPlatformOptions cpu;
   cpu.num_devices = num_platform_devices(options);
-  if (!options.max_gpu_memory.empty())
-    cpu.memory_limit_bytes =
-        *std::max_element(options.max_gpu_memory.begin(), options.max_gpu_memory.end());
+  cpu.memory_limits_bytes = options.max_gpu_memory;
+  if (options.max_gpu_memory.size() > 1) {  // given by rank; those that --gpus leaves out stay shut
+    cpu.memory_limits_bytes.assign(static_cast<std::size_t>(cpu.num_devices), 0);
+    for (std::size_t rank = 0; rank < options.max_gpu_memory.size(); ++rank) {
+      const std::size_t index =
+          options.gpus.empty() ? rank : static_cast<std::size_t>(options.gpus[rank]);
+      cpu.memory_limits_bytes[index] = options.max_gpu_memory[rank];
+    }
+  }
   return device::create_cpu_platform(cpu);
 }
 

@@ -43,7 +43,7 @@ std::vector<Candidate> candidates() {
       {"cpu",
        [](int num_devices, std::uint64_t limit_bytes) {
          return create_cpu_platform(
-             {.num_devices = num_devices, .memory_limit_bytes = limit_bytes});
+             {.num_devices = num_devices, .memory_limits_bytes = {limit_bytes}});
        },
        [](Stream& stream) {
          static_cast<CpuStream&>(stream).enqueue([](CpuTeam&) { fail("told to fail"); });

@@ -47,7 +47,7 @@ TEST(CpuIsa, EachSupportedOneCanBeChosen) {
   for (const CpuIsa isa : supported_cpu_isas()) {
     const ScopedVariable variable("FASTCHAT_CPU_ISA", std::string(to_string(isa)).c_str());
     EXPECT_EQ(default_cpu_isa(), isa);
-    const auto device = create_cpu_platform({.memory_limit_bytes = 1024})->open(0);
+    const auto device = create_cpu_platform({.memory_limits_bytes = {1024}})->open(0);
     EXPECT_EQ(static_cast<CpuDevice&>(*device).isa(), isa);
     EXPECT_NE(device->info().details.find(to_string(isa)), std::string::npos);
   }

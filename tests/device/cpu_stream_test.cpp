@@ -25,7 +25,7 @@ class CpuStreamTest : public testing::Test {
   void TearDown() override { devices_.clear(); }
 
   void open(int num_devices) {
-    platform_ = create_cpu_platform({.num_devices = num_devices, .memory_limit_bytes = 1 << 20});
+    platform_ = create_cpu_platform({.num_devices = num_devices, .memory_limits_bytes = {1 << 20}});
     devices_.clear();
     for (int index = 0; index < num_devices; ++index) devices_.push_back(platform_->open(index));
   }

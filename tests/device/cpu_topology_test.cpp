@@ -93,13 +93,24 @@ TEST(CpuTopology, WritesListsOfCoresAsRanges) {
 
 TEST(CpuPlatform, UsesTheCoresItIsGiven) {
   const int core = affinity_cores().back();
-  const auto platform = create_cpu_platform({.cores = {core}, .memory_limit_bytes = 1024});
+  const auto platform = create_cpu_platform({.cores = {core}, .memory_limits_bytes = {1024}});
   EXPECT_EQ(platform->describe(0).physical_index, core);
   EXPECT_EQ(static_cast<CpuDevice&>(*platform->open(0)).num_threads(), 1);
   EXPECT_THROW(create_cpu_platform({.cores = {1 << 15}}), Failure);
   EXPECT_THROW(create_cpu_platform({.cores = {-1}}), Failure);
   EXPECT_THROW(create_cpu_platform({.cores = {core, core}}), Failure);
   EXPECT_THROW(create_cpu_platform({.num_devices = 0}), Failure);
+}
+
+TEST(CpuPlatform, EachDeviceKeepsItsOwnLimit) {
+  log::set_sink([](log::Level, std::string_view) {});  // sharing cores is expected here
+  const auto platform =
+      create_cpu_platform({.num_devices = 3, .memory_limits_bytes = {4096, 1 << 20, 8192}});
+  const auto small = platform->open(0), large = platform->open(1);
+  EXPECT_THROW(small->allocate(4160, "weights"), OutOfMemory);
+  EXPECT_EQ(large->allocate(1 << 20, "weights").size_bytes(), std::size_t{1} << 20);
+  EXPECT_EQ(platform->memory(2).total_bytes, 8192u);
+  EXPECT_THROW(create_cpu_platform({.num_devices = 3, .memory_limits_bytes = {1, 2}}), Failure);
 }
 
 TEST(CpuPlatform, WarnsOnceWhenDevicesShareCores) {

@@ -19,7 +19,7 @@ namespace fastchat::ops {
 struct CpuFixture {
   explicit CpuFixture(device::CpuIsa isa = device::default_cpu_isa())
       : platform(device::create_cpu_platform(
-            {.memory_limit_bytes = std::uint64_t{1} << 30, .isa = isa})),
+            {.memory_limits_bytes = {std::uint64_t{1} << 30}, .isa = isa})),
         device(platform->open(0)),
         ops(std::make_unique<CpuOps>(dynamic_cast<device::CpuDevice&>(*device))) {}
 

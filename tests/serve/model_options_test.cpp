@@ -213,6 +213,11 @@ TEST(OpenPlatform, LimitsItsDevices) {
   ModelOptions options;
   options.max_gpu_memory = {64 * kMiB};
   EXPECT_LE(open_platform(options)->memory(0).free_bytes, 64 * kMiB);
+
+  options.max_gpu_memory = {64 * kMiB, 32 * kMiB};  // of ranks 0 and 1
+  options.gpus = {2, 0};
+  EXPECT_EQ(open_platform(options)->memory(2).total_bytes, 64 * kMiB);
+  EXPECT_EQ(open_platform(options)->memory(0).total_bytes, 32 * kMiB);
 }
 
 TEST(ResolveDtype, AutoIsTheCheckpointsTypeOnCpuAndHalfOnCards) {

@@ -36,8 +36,9 @@ struct CpuPlatformOptions {
   /// Logical cores to use; empty = one per physical core of the process's affinity mask, cgroup
   /// quota respected.
   std::vector<int> cores;
-  /// Memory limit of each device; nullopt = an equal share of the memory that is available now.
-  std::optional<std::uint64_t> memory_limit_bytes;
+  /// Memory limits: one value for every device, or one per device; empty = an equal share of the
+  /// memory that is available now.
+  std::vector<std::uint64_t> memory_limits_bytes;
   std::optional<CpuIsa> isa;  // nullopt = default_cpu_isa()
 };
 

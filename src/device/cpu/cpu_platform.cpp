@@ -202,11 +202,13 @@ std::unique_ptr<Platform> create_cpu_platform(const CpuPlatformOptions& options)
               usable.cores.size());
   const bool pinned = !shared && !usable.limited_by_quota && !pinning_switched_off();
 
+  const std::vector<std::uint64_t>& limits = options.memory_limits_bytes;
+  check(limits.size() <= 1 || limits.size() == static_cast<std::size_t>(options.num_devices),
+        "cpu: {} memory limits for {} devices; give one, or one per device",
+        limits.size(),
+        options.num_devices);
   const auto num_devices = static_cast<std::uint64_t>(options.num_devices);
   const HostMemory host = host_memory();
-  const std::uint64_t limit =
-      options.memory_limit_bytes.value_or(host.available_bytes / num_devices);
-  const std::uint64_t total = options.memory_limit_bytes.value_or(host.total_bytes / num_devices);
 
   const std::string model_name = cpu_model_name();
   const std::vector<std::vector<int>> hands = deal_cores(usable.cores, options.num_devices);
@@ -214,6 +216,10 @@ std::unique_ptr<Platform> create_cpu_platform(const CpuPlatformOptions& options)
   for (int index = 0; index < options.num_devices; ++index) {
     const std::vector<int>& hand = hands[static_cast<std::size_t>(index)];
     const auto num_cores = static_cast<int>(hand.size());
+    std::uint64_t total = host.total_bytes / num_devices;
+    std::uint64_t limit = host.available_bytes / num_devices;
+    if (!limits.empty())
+      total = limit = limits[limits.size() == 1 ? 0 : static_cast<std::size_t>(index)];
     plans.push_back(
         {.info = {.kind = DeviceKind::cpu,
                   .index = index,

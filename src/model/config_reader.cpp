@@ -81,6 +81,11 @@ ConfigReader::ConfigReader(const nlohmann::json& object, std::string origin, std
         describe(&object));
 }
 
+bool ConfigReader::is_null(std::string_view key) const {
+  const auto found = object_->find(std::string(key));
+  return found != object_->end() && found->is_null();
+}
+
 const nlohmann::json* ConfigReader::find(std::string_view key) const {
   const auto found = object_->find(std::string(key));
   return found == object_->end() || found->is_null() ? nullptr : &*found;

@@ -30,6 +30,8 @@ class ConfigReader {
   ConfigReader(const nlohmann::json& object, std::string origin, std::string prefix = "");
 
   bool has(std::string_view key) const { return find(key) != nullptr; }
+  /// The key is there and its value is null, where that means something else than silence.
+  bool is_null(std::string_view key) const;
   const std::string& origin() const { return origin_; }
 
   /// An integer in [1, max]. The form without fallback throws Failure when the key is absent.

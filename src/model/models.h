@@ -50,5 +50,6 @@ const Family& family_of(std::string_view architecture, std::string_view origin);
 // One per family file, listed in models.cpp.
 extern const Family kQwen2;
 extern const Family kLlama;
+extern const Family kMistral;
 
 }  // namespace fastchat::model

@@ -152,6 +152,21 @@ TEST(ModelConfig, GenerationConfigOverridesEndTokens) {
   EXPECT_EQ(both.bos_token_id, 5);
 }
 
+TEST(ModelConfig, MistralsWindowIsOffOnlyWhereTheFileSaysNull) {
+  json file = qwen2();
+  file["architectures"] = {"MistralForCausalLM"};
+  file.erase("sliding_window");
+  EXPECT_EQ(parse_model_config(file, "config.json").layer_window,
+            (std::vector<std::int64_t>(4, 4096)));
+  file["sliding_window"] = 100;
+  EXPECT_EQ(parse_model_config(file, "config.json").layer_window,
+            (std::vector<std::int64_t>(4, 100)));
+  file["sliding_window"] = nullptr;
+  const ModelConfig config = parse_model_config(file, "config.json");
+  EXPECT_EQ(config.layer_window, (std::vector<std::int64_t>(4, 0)));
+  EXPECT_FALSE(config.qkv_bias);
+}
+
 TEST(ModelConfig, UnknownArchitectureListsKnownOnes) {
   json file = qwen2();
   file["architectures"] = {"MambaForCausalLM"};

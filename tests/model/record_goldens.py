@@ -52,6 +52,10 @@ def llama(**keys):
     return BASE | {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "rms_norm_eps": 1e-5} | keys
 
 
+def mistral(**keys):
+    return BASE | {"architectures": ["MistralForCausalLM"], "model_type": "mistral", "rms_norm_eps": 1e-5} | keys
+
+
 def ramp(first, last, count):
     return [round(first + (last - first) * i / (count - 1), 4) for i in range(count)]
 
@@ -124,6 +128,7 @@ CASES = {
             "long_factor": ramp(1.1, 7.0, 8),
         },
     ),
+    "mistral_window_own_head_dim": mistral(tie_word_embeddings=False, head_dim=24, sliding_window=9),
 }
 
 # Frequencies at the sizes of published models.

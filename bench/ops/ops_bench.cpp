@@ -1,5 +1,5 @@
 // Micro-benchmarks of the operations, at shapes of Qwen2-0.5B. Bytes are what must be read and
-// written, operations are multiply-adds times two; compare with limits_bench.cpp.
+// written, operations are multiply-adds times two; compare with `fastchat bench limits`.
 #include "device/cpu/cpu_device.h"
 #include "ops/cases/op_case.h"
 #include "ops/ops.h"

@@ -17,6 +17,7 @@ struct Command {
 
 std::span<const Command> commands();
 
+int run_bench(int argc, char** argv);
 int run_cli(int argc, char** argv);
 int run_devices(int argc, char** argv);
 int run_plan(int argc, char** argv);

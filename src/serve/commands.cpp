@@ -10,6 +10,10 @@ constexpr Command kCommands[] = {
      "where a model's layers and cache would go, and what would not fit",
      "模型各层与缓存如何放置、放不下时差多少",
      run_plan},
+    {"bench",
+     "speed of a model, as a fraction of what this machine can do",
+     "模型的速度，及占本机极限的比例",
+     run_bench},
 };
 
 }  // namespace

@@ -61,8 +61,8 @@ int unknown_verb(std::string_view verb) {
   if (is_planned_verb(verb)) {
     fmt::print(stderr,
                fmt::runtime(text(
-                   "fastchat: '{}' comes in a later version; this one has cli, devices and plan.\n",
-                   "fastchat：'{}' 将在以后的版本提供；本版本有 cli、devices 和 plan。\n")),
+                   "fastchat: '{}' comes in a later version; this one has cli, plan, bench and devices.\n",
+                   "fastchat：'{}' 将在以后的版本提供；本版本有 cli、plan、bench 和 devices。\n")),
                verb);
     return 2;
   }

@@ -8,7 +8,7 @@ namespace fastchat::serve {
 namespace {
 
 constexpr std::string_view kPlannedVerbs[] = {
-    "serve", "worker", "controller", "api", "doctor", "bench", "quantize"};
+    "serve", "worker", "controller", "api", "doctor", "quantize"};
 
 std::size_t edit_distance(std::string_view from, std::string_view to) {
   std::vector<std::vector<std::size_t>> cost(from.size() + 1,

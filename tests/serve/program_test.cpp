@@ -38,7 +38,7 @@ TEST(Program, AloneItListsItsVerbsAndOnlyThose) {
   for (const char* arguments : {"", "--help", "-h"}) {
     const Ran ran = fastchat(arguments);
     EXPECT_EQ(ran.status, 0);
-    for (const char* verb : {"cli ", "devices ", "plan "}) EXPECT_SAYS(ran, verb);
+    for (const char* verb : {"cli ", "devices ", "plan ", "bench "}) EXPECT_SAYS(ran, verb);
     EXPECT_EQ(ran.output.find("serve"), std::string::npos) << ran.output;
   }
 }

@@ -239,6 +239,11 @@ struct Kernels {
   /// Sum of the same weights.
   double (*sample_mass)(
       const float* x, std::int64_t count, float max, float inverse_temperature, float quantum);
+
+  /// Multiply-adds on registers, for measuring what the cores can do at best; both return how many
+  /// one call did.
+  std::int64_t (*multiply_adds_f32)(std::int64_t rounds);
+  std::int64_t (*multiply_adds_int8)(std::int64_t rounds);
 };
 
 inline constexpr std::int64_t kLinearTileFloats =

@@ -2,6 +2,7 @@
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/kernels/attention.h"
 #include "ops/cpu/kernels/linear.h"
+#include "ops/cpu/kernels/peaks.h"
 #include "ops/cpu/kernels/rows.h"
 
 #define FASTCHAT_TEXT_OF(name) #name
@@ -30,6 +31,8 @@ const Kernels kKernels = {
     .scan = scan,
     .sample_weights = sample_weights,
     .sample_mass = sample_mass,
+    .multiply_adds_f32 = multiply_adds_f32,
+    .multiply_adds_int8 = multiply_adds_int8,
 };
 
 }  // namespace fastchat::ops::cpu::FASTCHAT_ISA

@@ -1,0 +1,29 @@
+// Prefill and decode speed of a loaded model, through the engine as a client meets it.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace fastchat::bench {
+
+/// Tokens per second from submitting one prompt of `prompt_len` random tokens to its first token.
+/// Throws Failure when the engine refuses or fails.
+double measure_prefill(engine::Engine& engine,
+                       std::int64_t vocab_size,
+                       std::int64_t prompt_len,
+                       std::uint64_t seed);
+
+/// Tokens per second of `batch` sequences together, each going on from `context` random tokens (at
+/// least one) for `gen_len` more; counted while all of them decode. The prompts are computed before
+/// and found in the prefix cache, so that all sequences start together. Throws Failure when the
+/// engine refuses or fails.
+double measure_decode(engine::Engine& engine,
+                      std::int64_t vocab_size,
+                      std::int64_t batch,
+                      std::int64_t context,
+                      std::int64_t gen_len,
+                      std::uint64_t seed);
+
+}  // namespace fastchat::bench

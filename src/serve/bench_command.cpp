@@ -1,0 +1,365 @@
+// `fastchat bench`: what the machine can do at best, and what a model reaches of it.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <unistd.h>
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "base/check.h"
+#include "bench/limits.h"
+#include "bench/model_bench.h"
+#include "model/forward_work.h"
+#include "serve/cli/load_progress.h"
+#include "serve/command.h"
+#include "serve/command_line.h"
+#include "serve/language.h"
+#include "serve/model_instance.h"
+#include "serve/model_options.h"
+
+namespace fastchat::serve {
+namespace {
+
+using nlohmann::json;
+
+std::string say(std::string_view english, std::string_view chinese) {
+  return std::string(text(english, chinese));
+}
+
+json to_json(const bench::Limits& limits) {
+  return {{"read_gb_s", limits.read_gb_s},
+          {"f32_gflop_s", limits.f32_gflop_s},
+          {"bf16_gflop_s", limits.bf16_gflop_s},
+          {"int8_gop_s", limits.int8_gop_s}};
+}
+
+std::string to_text(const bench::Limits& limits) {
+  return fmt::format(
+      fmt::runtime(text("This machine, all cores: reads {:.1f} GB/s; multiply-adds f32 {:.0f} "
+                        "GFLOP/s, bf16 {:.0f} GFLOP/s, int8 {:.0f} GOP/s\n",
+                        "本机全部核心：读带宽 {:.1f} GB/s；乘加 f32 {:.0f} GFLOP/s，bf16 {:.0f} "
+                        "GFLOP/s，int8 {:.0f} GOP/s\n")),
+      limits.read_gb_s,
+      limits.f32_gflop_s,
+      limits.bf16_gflop_s,
+      limits.int8_gop_s);
+}
+
+int run_limits(int argc, char** argv) {
+  bool as_json = false;
+  int repetitions = 5;
+  CLI::App app(
+      say("What this machine can do at best, on all cores: the figures that speeds are quoted "
+          "against. Medians.",
+          "本机全部核心的极限：其他速度都与之比较。取中位数。"),
+      "fastchat bench limits");
+  app.add_option("--repetitions", repetitions, say("readings to take the median of", "读数次数"))
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str()
+      ->type_name("N");
+  app.add_flag("--json", as_json, say("as JSON", "输出 JSON"));
+  if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
+  bench::LimitsMeter meter;
+  std::vector<bench::Limits> readings;
+  for (int i = 0; i < repetitions; ++i) readings.push_back(meter.measure());
+  const bench::Limits limits = bench::median(readings);
+  if (as_json)
+    fmt::print("{}\n", to_json(limits).dump(2));
+  else
+    fmt::print("{}", to_text(limits));
+  return 0;
+}
+
+struct ModelBenchOptions {
+  ModelOptions model;
+  std::string format;
+  std::int64_t prompt_len = 512;
+  std::int64_t gen_len = 64;
+  std::vector<std::int64_t> batches = {1};
+  std::vector<std::int64_t> contexts = {0};
+  int repetitions = 5;
+  std::string peer_prefill;
+  std::string peer_decode;
+  bool as_json = false;
+};
+
+/// One thing to measure, and its readings.
+struct Case {
+  bool is_prefill = false;
+  std::int64_t batch = 1;
+  std::int64_t context = 0;
+  std::string peer_command;
+  std::vector<double> tokens_per_s;
+  std::vector<double> peer_tokens_per_s;
+};
+
+std::vector<Case> cases_of(const ModelBenchOptions& options) {
+  std::vector<Case> cases;
+  if (options.prompt_len > 0)
+    cases.push_back({.is_prefill = true, .peer_command = options.peer_prefill});
+  if (options.gen_len > 0)
+    for (const std::int64_t context : options.contexts)
+      for (const std::int64_t batch : options.batches)
+        cases.push_back({.batch = batch, .context = context, .peer_command = options.peer_decode});
+  return cases;
+}
+
+/// The engine must hold the largest case.
+void size_model(ModelBenchOptions& options) {
+  std::int64_t longest = options.prompt_len + 1;
+  for (const std::int64_t context : options.contexts)
+    longest = std::max(longest, std::max<std::int64_t>(context, 1) + options.gen_len);
+  if (options.model.max_model_len == 0) options.model.max_model_len = longest;
+  for (const std::int64_t batch : options.batches)
+    options.model.max_num_seqs = std::max(options.model.max_num_seqs, batch);
+  if (!options.format.empty()) options.model.dtype = options.format;
+  if (options.model.model_path.empty()) options.model.load_format = LoadFormat::dummy;
+}
+
+std::optional<double> last_number(const std::string& output) {
+  std::optional<double> last;
+  for (const char* at = output.c_str(); *at != '\0';) {
+    if (*at < '0' || *at > '9') {
+      ++at;
+      continue;
+    }
+    char* end = nullptr;
+    last = std::strtod(at, &end);
+    at = end;
+  }
+  return last;
+}
+
+/// Runs a shell command and takes the last number it prints.
+double run_peer(const std::string& command) {
+  std::FILE* const pipe = popen(command.c_str(), "r");
+  check(pipe != nullptr, "cannot run: {}", command);
+  std::string output;
+  char chunk[4096];
+  while (const std::size_t size = std::fread(chunk, 1, sizeof chunk, pipe))
+    output.append(chunk, size);
+  const int status = pclose(pipe);
+  check(status == 0, "the peer's command failed with status {}: {}", status, command);
+  const std::optional<double> number = last_number(output);
+  check(number.has_value(), "the peer's command printed no number: {}", command);
+  return *number;
+}
+
+double run_case(const Case& item,
+                const ModelBenchOptions& options,
+                ModelInstance& model,
+                std::uint64_t seed) {
+  const std::int64_t vocab_size = model.config().vocab_size;
+  if (item.is_prefill)
+    return bench::measure_prefill(model.engine(), vocab_size, options.prompt_len, seed);
+  return bench::measure_decode(
+      model.engine(), vocab_size, item.batch, item.context, options.gen_len, seed);
+}
+
+/// Tokens per second that the machine's limits allow: whichever of reading and multiplying takes
+/// longer.
+double limit_of(const Case& item,
+                const ModelBenchOptions& options,
+                const ModelInstance& model,
+                const bench::Limits& limits) {
+  const PlannedModel& planned = model.planned();
+  // Decode is measured while the context grows; its middle stands for all.
+  const std::int64_t context = std::max<std::int64_t>(item.context, 1) + options.gen_len / 2;
+  const model::ForwardWork work =
+      item.is_prefill
+          ? model::forward_work(planned.config, planned.request.sizes, 1, 0, options.prompt_len)
+          : model::forward_work(planned.config, planned.request.sizes, item.batch, context, 1);
+  const double peak =
+      1e9 * (planned.dtype == device::DType::bf16 ? limits.bf16_gflop_s : limits.f32_gflop_s);
+  const double seconds = std::max(work.bytes / (limits.read_gb_s * 1e9), work.flops / peak);
+  const double tokens = static_cast<double>(item.is_prefill ? options.prompt_len : item.batch);
+  return tokens / seconds;
+}
+
+json result_json(const Case& item,
+                 const ModelBenchOptions& options,
+                 const ModelInstance& model,
+                 const bench::Limits& limits) {
+  const double speed = bench::median(item.tokens_per_s);
+  json result = {{"phase", item.is_prefill ? "prefill" : "decode"},
+                 {"shape", model.name()},
+                 {"format", device::to_string(model.planned().dtype)},
+                 {"batch", item.batch},
+                 {"context", item.is_prefill ? options.prompt_len : item.context},
+                 {"tokens_per_s", speed},
+                 {"fraction_of_limit", speed / limit_of(item, options, model, limits)}};
+  if (!item.peer_tokens_per_s.empty()) {
+    const double peer = bench::median(item.peer_tokens_per_s);
+    result["peer_tokens_per_s"] = peer;
+    result["ratio_to_peer"] = speed / peer;
+  }
+  return result;
+}
+
+std::string result_line(const json& result) {
+  std::string line = fmt::format("{:<8} {:>6} {:>8} {:>12.1f} {:>8.0f} %",
+                                 result["phase"].get<std::string>(),
+                                 result["batch"].get<std::int64_t>(),
+                                 result["context"].get<std::int64_t>(),
+                                 result["tokens_per_s"].get<double>(),
+                                 100 * result["fraction_of_limit"].get<double>());
+  if (result.contains("ratio_to_peer"))
+    line += fmt::format("  {:>10.1f} {:>6.2f} x",
+                        result["peer_tokens_per_s"].get<double>(),
+                        result["ratio_to_peer"].get<double>());
+  return line + "\n";
+}
+
+void add_bench_options(CLI::App& app, ModelBenchOptions& options) {
+  const std::string group = say("Measuring", "测量");
+  app.add_option("--format",
+                 options.format,
+                 say("number format of the weights: bf16, f16 or f32 (default: --dtype)",
+                     "权重的数值格式：bf16、f16 或 f32（默认同 --dtype）"))
+      ->check(CLI::IsMember({"bf16", "f16", "f32"}))
+      ->type_name("bf16|f16|f32")
+      ->group(group);
+  app.add_option(
+         "--prompt-len",
+         options.prompt_len,
+         say("tokens of the prompt whose prefill is timed; 0: none", "预填充的提示长度；0 不测"))
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--gen-len",
+                 options.gen_len,
+                 say("tokens each sequence decodes while timed; 0: none",
+                     "每个序列解码的 token 数；0 不测"))
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--batch",
+                 options.batches,
+                 say("sequences that decode together: 1,8,16", "同时解码的序列数：1,8,16"))
+      ->delimiter(',')
+      ->check(CLI::Range(1, 4096))
+      ->type_name("N,N")
+      ->group(group);
+  app.add_option("--context",
+                 options.contexts,
+                 say("positions each sequence holds before it decodes: 0,8192",
+                     "解码前每个序列已有的位置数：0,8192"))
+      ->delimiter(',')
+      ->check(CLI::Range(0, 1 << 24))
+      ->type_name("N,N")
+      ->group(group);
+  app.add_option(
+         "--repetitions",
+         options.repetitions,
+         say("rounds; limits, every case and the peer take turns in each", "轮数；每轮交替测量"))
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option(
+         "--peer-prefill",
+         options.peer_prefill,
+         say("shell command of a peer to run in turn with the prefill case; the last number "
+             "it prints is its tokens/s",
+             "与预填充交替运行的对照程序命令；其输出的最后一个数视为 token/s"))
+      ->type_name(say("COMMAND", "命令"))
+      ->group(group);
+  app.add_option("--peer-decode",
+                 options.peer_decode,
+                 say("likewise with every decode case", "同上，与解码交替运行"))
+      ->type_name(say("COMMAND", "命令"))
+      ->group(group);
+  app.add_flag("--json", options.as_json, say("as JSON", "输出 JSON"))->group(group);
+}
+
+int run_model(int argc, char** argv) {
+  ModelBenchOptions options;
+  CLI::App app(
+      say("Prefill and decode speed of a model beside what this machine's limits allow. Medians of "
+          "rounds\nin which limits, cases and a peer take turns. A --shape runs on made-up "
+          "weights.",
+          "模型的预填充与解码速度，以及占本机极限的比例。各项交替测量，取中位数。--shape "
+          "使用假权重。"),
+      "fastchat bench model");
+  add_model_options(app, options.model);
+  add_bench_options(app, options);
+  app.footer(
+      say("Examples:\n"
+          "  fastchat bench model --shape qwen2-0.5b --format bf16 --batch 1,16\n"
+          "  fastchat bench model --model-path ~/models/Qwen2-7B-Instruct --context 0,8192 "
+          "--json",
+          "示例：\n"
+          "  fastchat bench model --shape qwen2-0.5b --format bf16 --batch 1,16\n"
+          "  fastchat bench model --model-path ~/models/Qwen2-7B-Instruct --context 0,8192 "
+          "--json"));
+  if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
+  size_model(options);
+  std::vector<Case> cases = cases_of(options);
+  check(!cases.empty(), "--prompt-len 0 and --gen-len 0 leave nothing to measure");
+
+  bench::LimitsMeter meter;
+  std::unique_ptr<ModelInstance> model;
+  {
+    LoadProgress progress(STDERR_FILENO, isatty(STDERR_FILENO) == 1);
+    model = std::make_unique<ModelInstance>(
+        options.model,
+        [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); });
+  }
+  fmt::print(stderr, "{}", start_report(*model));
+
+  std::vector<bench::Limits> readings;
+  std::uint64_t seed = 1;
+  for (int round = 0; round < options.repetitions; ++round) {
+    readings.push_back(meter.measure());
+    for (Case& item : cases) {
+      item.tokens_per_s.push_back(run_case(item, options, *model, seed++));
+      if (!item.peer_command.empty()) item.peer_tokens_per_s.push_back(run_peer(item.peer_command));
+    }
+    fmt::print(stderr,
+               fmt::runtime(text("round {} of {} done\n", "第 {} 轮（共 {} 轮）完成\n")),
+               round + 1,
+               options.repetitions);
+  }
+  const bench::Limits limits = bench::median(readings);
+  json results = json::array();
+  for (const Case& item : cases) results.push_back(result_json(item, options, *model, limits));
+  if (options.as_json) {
+    fmt::print("{}\n", json({{"limits", to_json(limits)}, {"results", results}}).dump(2));
+    return 0;
+  }
+  fmt::print("{}{}, {}\n{:<8} {:>6} {:>8} {:>12} {:>10}\n",
+             to_text(limits),
+             model->name(),
+             device::to_string(model->planned().dtype),
+             "phase",
+             "batch",
+             "context",
+             "tokens/s",
+             "of limit");
+  for (const json& result : results) fmt::print("{}", result_line(result));
+  return 0;
+}
+
+}  // namespace
+
+int run_bench(int argc, char** argv) {
+  const std::string_view what = argc > 1 ? argv[1] : "";
+  if (what == "limits") return run_limits(argc - 1, argv + 1);
+  if (what == "model") return run_model(argc - 1, argv + 1);
+  const bool asks_help = what.empty() || what == "--help" || what == "-h";
+  fmt::print(asks_help ? stdout : stderr,
+             "{}\n  fastchat bench limits   {}\n  fastchat bench model    {}\n",
+             text("Usage: fastchat bench limits|model [flags]; --help after either explains it",
+                  "用法：fastchat bench limits|model [参数]；其后加 --help 查看说明"),
+             text("what this machine can do at best", "本机的极限"),
+             text("prefill and decode speed of a model, as fractions of that",
+                  "模型的预填充与解码速度，及占极限的比例"));
+  return asks_help ? 0 : 2;
+}
+
+}  // namespace fastchat::serve

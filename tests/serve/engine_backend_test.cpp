@@ -114,7 +114,7 @@ class Backend : public ::testing::Test {
   engine::Engine engine_{config(), executor_};
   text::Tokenizer tokenizer_ = byte_tokenizer();
   text::ChatTemplate template_ = text::ChatTemplate::from_source(kTemplate).value();
-  EngineBackend backend_{engine_, tokenizer_, template_};
+  EngineBackend backend_{engine_, tokenizer_, model_prompts(tokenizer_, template_)};
   std::vector<ChatTurn> turns_;
   std::string said_;
   bool cancelled_ = false;

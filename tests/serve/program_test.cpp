@@ -108,10 +108,7 @@ TEST(Program, FlagsComeFromTheEnvironmentToo) {
 }
 
 TEST(Program, WhatComesLaterIsRefusedNotIgnored) {
-  for (const char* flag : {"--style rich",
-                           "--style programmatic",
-                           "--conv-template vicuna_v1.1",
-                           "--judge-sent-end"}) {
+  for (const char* flag : {"--style rich", "--judge-sent-end"}) {
     const Ran ran = fastchat("cli --model-path x " + std::string(flag));
     EXPECT_EQ(ran.status, 1) << flag;
     EXPECT_SAYS(ran, "version");
@@ -127,6 +124,43 @@ TEST(Program, AModelWithoutAChatTemplateIsRefusedBeforeLoading) {
   EXPECT_SAYS(ran, "no chat template");
   EXPECT_SAYS(ran, "instruct");
   std::filesystem::remove_all(folder);
+}
+
+TEST(Program, ConversationTemplatesAreChosenByName) {
+  const std::string demo =
+      "cli --model-path '" FASTCHAT_SOURCE_DIR "/models/demo' --temperature 0 ";
+  const Ran asked =
+      fastchat(demo + "--conv-template qwen-7b-chat -m 'What is the capital of Japan?'");
+  EXPECT_EQ(asked.status, 0);
+  EXPECT_SAYS(asked, "Tokyo");
+  const Ran unknown = fastchat(demo + "--conv-template vicuna");
+  EXPECT_EQ(unknown.status, 1);
+  EXPECT_SAYS(unknown, "vicuna_v1.1");
+  const Ran without_prompt = fastchat(demo + "--conv-template yandexgpt");
+  EXPECT_EQ(without_prompt.status, 1);
+  EXPECT_SAYS(without_prompt, "API");
+}
+
+// As FastChat's tests/test_cli.py drives it. End of input ends the program.
+TEST(Program, ProgrammaticStyleSpeaksFastChatsProtocol) {
+  const std::string command =
+      "printf 'Who are\\nyou? __END_OF_A_MESSAGE_47582648__\\n"
+      "What is 1 + 1? __END_OF_A_MESSAGE_47582648__\\n' | env LC_ALL=zh_CN.UTF-8 '" FASTCHAT_BINARY
+      "' cli --model-path '" FASTCHAT_SOURCE_DIR
+      "/models/demo' --temperature 0 --style programmatic --conv-template qwen-7b-chat 2>/dev/null";
+  std::FILE* const pipe = popen(command.c_str(), "r");
+  ASSERT_NE(pipe, nullptr);
+  std::string output;
+  for (int c = 0; (c = std::fgetc(pipe)) != EOF;) output += static_cast<char>(c);
+  EXPECT_EQ(pclose(pipe), 0);
+  EXPECT_TRUE(
+      output.starts_with("[!OP:<|im_start|>user]: Who are\nyou?\n"
+                         "[!OP:<|im_start|>assistant]: "))
+      << output;
+  EXPECT_NE(output.find("\n[!OP:<|im_start|>user]: What is 1 + 1?\n"
+                        "[!OP:<|im_start|>assistant]: 1 + 1 = 2\n"),
+            std::string::npos)
+      << output;
 }
 
 TEST(Program, AMissingModelIsOneLine) {

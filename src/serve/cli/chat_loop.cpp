@@ -79,8 +79,15 @@ ChatLoop::ChatLoop(ChatBackend& backend,
       fresh_(std::move(fresh)),
       conversation_(fresh_) {}
 
-std::string_view ChatLoop::user_label() const { return text("USER", "用户"); }
-std::string_view ChatLoop::assistant_label() const { return text("ASSISTANT", "助手"); }
+// Programs get the template's own names, as from FastChat.
+std::string ChatLoop::user_label() const {
+  if (options_.role_style == RoleStyle::programmatic) return conversation_.roles()[0];
+  return say("USER", "用户");
+}
+std::string ChatLoop::assistant_label() const {
+  if (options_.role_style == RoleStyle::programmatic) return conversation_.roles()[1];
+  return say("ASSISTANT", "助手");
+}
 
 void ChatLoop::run() {
   bool asked_to_leave = false;
@@ -100,9 +107,8 @@ void ChatLoop::run() {
 
 Line ChatLoop::read_message() {
   if (!options_.multiline) return reader_.read_line(user_label());
-  Line message = reader_.read_line(
-      std::string(user_label()) +
-      say(" [Ctrl-D on an empty line ends the message]", "（空行按 Ctrl-D 结束消息）"));
+  Line message = reader_.read_line(user_label() + say(" [Ctrl-D on an empty line ends the message]",
+                                                      "（空行按 Ctrl-D 结束消息）"));
   if (message.kind != Line::Kind::text ||
       parse_chat_command(message.text).kind != ChatCommand::Kind::none)
     return message;

@@ -17,6 +17,7 @@ struct ChatOptions {
   bool keep_history = true;
   bool multiline = false;  // a message goes on to the end of input (Ctrl-D on an empty line)
   bool debug = false;      // speeds after each answer
+  RoleStyle role_style = RoleStyle::simple;
 };
 
 /// Terminal thread only. Needs Interrupts: Ctrl-C stops an answer and keeps what was said of it; at
@@ -49,8 +50,8 @@ class ChatLoop {
   void explain(const Generation& generation);
   void explain(const Error& error);
   void reprint();
-  std::string_view user_label() const;
-  std::string_view assistant_label() const;
+  std::string user_label() const;
+  std::string assistant_label() const;
 
   ChatBackend& backend_;
   Console& console_;

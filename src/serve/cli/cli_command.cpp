@@ -20,6 +20,25 @@
 namespace fastchat::serve {
 namespace {
 
+/// The template of --conv-template; nullptr without the flag.
+const text::ConversationTemplate* chosen_template(const CliOptions& options) {
+  if (options.conv_template.empty()) return nullptr;
+  const Result<const text::ConversationTemplate*> found =
+      text::find_conversation_template(options.conv_template);
+  if (!found) fail("--conv-template: {}", found.error().message);
+  if (const auto prompt = text::render(**found, "", {}); !prompt)
+    fail("--conv-template: {}", prompt.error().message);
+  return *found;
+}
+
+Conversation fresh_conversation(const text::ConversationTemplate& conversation,
+                                const std::string& system_message) {
+  return {std::string(conversation.name),
+          {std::string(conversation.roles[0]), std::string(conversation.roles[1])},
+          system_message.empty() ? std::string(conversation.system_message) : system_message,
+          {conversation.examples.begin(), conversation.examples.end()}};
+}
+
 // The template and role names that Python FastChat needs to go on with a file saved here. Its
 // registry knows chatml models under this name; anything else gets its plainest template.
 Conversation fresh_conversation(const model::ModelConfig& config,
@@ -30,7 +49,7 @@ Conversation fresh_conversation(const model::ModelConfig& config,
 }
 
 // What a chat cannot do without. Asked before minutes of loading.
-void require_text(const ModelOptions& options) {
+void require_text(const ModelOptions& options, bool needs_template) {
   check(!options.model_path.empty(),
         "{}",
         text("a chat needs --model-path: a folder with config.json, weights, tokenizer and chat "
@@ -39,6 +58,7 @@ void require_text(const ModelOptions& options) {
   check(std::filesystem::is_directory(options.model_path),
         fmt::runtime(text("{}: no such folder", "{}：没有这个文件夹")),
         options.model_path);
+  if (!needs_template) return;
   const Result<text::ChatTemplate> found = text::ChatTemplate::from_folder(options.model_path);
   if (found) return;
   check(found.error().code == ErrorCode::not_found, "{}", found.error().message);
@@ -46,27 +66,29 @@ void require_text(const ModelOptions& options) {
        options.model_path,
        text("no chat template, neither chat_template.jinja nor \"chat_template\" in "
             "tokenizer_config.json. Base models "
-            "have none: take the chat or instruct model, or put its chat_template.jinja into the "
-            "folder",
+            "have none: take the chat or instruct model, put its chat_template.jinja into the "
+            "folder, or name one of FastChat's with --conv-template",
             "没有对话模板：既没有 chat_template.jinja，tokenizer_config.json 中也没有 "
             "\"chat_template\"。"
             "基座模型没有模板：请使用 chat 或 instruct 模型，或把它的 chat_template.jinja "
-            "放入该文件夹"));
+            "放入该文件夹，或用 --conv-template 指定 FastChat 的模板"));
 }
 
-int chat(const ModelInstance& model, EngineBackend& backend, CliOptions& options) {
+int chat(EngineBackend& backend, CliOptions& options, Conversation fresh) {
   const Interrupts interrupts;
-  Console console;
-  Conversation fresh =
-      fresh_conversation(model.config(), replace_invalid_utf8(options.system_message));
+  const bool programmatic = options.chat.role_style == RoleStyle::programmatic;
+  Console console(options.chat.role_style);
   std::unique_ptr<LineReader> reader;
   // libedit edits single lines; --multiline ends with Ctrl-D, which is the terminal driver's.
-  if (!options.message && !options.chat.multiline) reader = make_edit_line_reader();
+  if (programmatic)
+    reader = make_programmatic_line_reader(console);
+  else if (!options.message && !options.chat.multiline)
+    reader = make_edit_line_reader();
   if (!reader) reader = make_plain_line_reader(console);
   ChatLoop loop(backend, console, *reader, options.chat, std::move(fresh));
   try {
     if (options.message) return loop.answer_once(replace_invalid_utf8(*options.message));
-    if (isatty(STDIN_FILENO) == 1)
+    if (isatty(STDIN_FILENO) == 1 && !programmatic)
       console.note(
           text("Type a message. !!help lists the commands, Ctrl-C stops an answer, Ctrl-D leaves.",
                "请输入消息。!!help 列出命令，Ctrl-C 停止回答，Ctrl-D 退出。"));
@@ -85,7 +107,9 @@ int run_cli(int argc, char** argv) {
   add_cli_options(app, options);
   if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
   refuse_what_comes_later(options);
-  require_text(options.model);
+  if (options.style == "programmatic") options.chat.role_style = RoleStyle::programmatic;
+  const text::ConversationTemplate* const conversation = chosen_template(options);
+  require_text(options.model, conversation == nullptr);
 
   // A script that asks one question wants the answer only; progress and report are for people.
   const bool is_terminal = isatty(STDERR_FILENO) == 1;
@@ -102,8 +126,22 @@ int run_cli(int argc, char** argv) {
         "{}: no tokenizer",
         options.model.model_path);  // dummy weights load without
   if (reports) fmt::print(stderr, "{}", start_report(*model));
-  EngineBackend backend(model->engine(), *model->tokenizer(), *model->chat_template());
-  return chat(*model, backend, options);
+  const std::string system_message = replace_invalid_utf8(options.system_message);
+  if (conversation == nullptr) {
+    EngineBackend backend(model->engine(),
+                          *model->tokenizer(),
+                          model_prompts(*model->tokenizer(), *model->chat_template()));
+    return chat(backend, options, fresh_conversation(model->config(), system_message));
+  }
+  ChatParams& params = options.chat.params;
+  params.stop.insert(
+      params.stop.end(), conversation->stop_strings.begin(), conversation->stop_strings.end());
+  for (const std::int32_t id : conversation->stop_token_ids)  // ids of the family's own vocabulary
+    if (id < model->config().vocab_size) params.sampling.stop_token_ids.push_back(id);
+  EngineBackend backend(model->engine(),
+                        *model->tokenizer(),
+                        conversation_prompts(*model->tokenizer(), *conversation));
+  return chat(backend, options, fresh_conversation(*conversation, system_message));
 }
 
 }  // namespace fastchat::serve

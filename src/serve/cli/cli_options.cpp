@@ -31,8 +31,10 @@ void add_conversation_options(CLI::App& app, CliOptions& options) {
       ->group(group);
   app.add_option("--conv-template",
                  options.conv_template,
-                 say("FastChat's templates by name: in the next version; the model's own is used",
-                     "按名称选用 FastChat 的模板：下一版本提供；目前使用模型自带的模板"))
+                 say("one of FastChat's templates by name, such as vicuna_v1.1 (default: the\n"
+                     "model's own chat template)",
+                     "按名称选用 FastChat 的模板，如 vicuna_v1.1（默认用模型自带的对话模板）"))
+      ->type_name(say("NAME", "名称"))
       ->group(group);
   app.add_flag_callback(
          "--no-history",
@@ -41,8 +43,10 @@ void add_conversation_options(CLI::App& app, CliOptions& options) {
       ->group(group);
   app.add_option("--style",
                  options.style,
-                 say("simple (rich and programmatic come later)",
-                     "simple（rich 与 programmatic 以后提供）"))
+                 say("simple; programmatic: messages from a program, each ended by\n"
+                     "\" __END_OF_A_MESSAGE_47582648__\" and a newline (rich comes later)",
+                     "simple；programmatic：由程序输入，每条消息以 \" "
+                     "__END_OF_A_MESSAGE_47582648__\" 加换行结束（rich 以后提供）"))
       ->check(CLI::IsMember({"simple", "rich", "programmatic"}))
       ->type_name("STYLE")
       ->capture_default_str()
@@ -167,16 +171,10 @@ void add_cli_options(CLI::App& app, CliOptions& options) {
 }
 
 void refuse_what_comes_later(const CliOptions& options) {
-  check(options.style == "simple",
+  check(options.style != "rich",
         "{}",
-        say("--style rich and programmatic come in a later version; --style simple streams, "
-            "Chinese too",
-            "--style rich 与 programmatic 以后提供；--style simple 可逐字输出，包括中文"));
-  check(options.conv_template.empty(),
-        "{}",
-        say("--conv-template comes in the next version; without it the model's own chat template "
-            "is used",
-            "--conv-template 将在下一版本提供；不加此参数时使用模型自带的对话模板"));
+        say("--style rich comes in a later version; --style simple streams, Chinese too",
+            "--style rich 以后提供；--style simple 可逐字输出，包括中文"));
   check(!options.judge_sent_end,
         "{}",
         say("--judge-sent-end comes in a later version; leave it out",

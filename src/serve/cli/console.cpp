@@ -38,8 +38,9 @@ bool colour_wanted() {
          std::string_view(term) != "dumb";
 }
 
-Console::Console()
-    : output_is_terminal_(isatty(STDOUT_FILENO) == 1),
+Console::Console(RoleStyle role_style)
+    : role_style_(role_style),
+      output_is_terminal_(isatty(STDOUT_FILENO) == 1),
       colour_(output_is_terminal_ && colour_wanted()) {}
 
 void Console::write(std::string_view text) {
@@ -57,6 +58,7 @@ void Console::write_foreign(std::string_view text) {
 }
 
 void Console::write_role(std::string_view role) {
+  if (role_style_ == RoleStyle::programmatic) return write("[!OP:" + std::string(role) + "]: ");
   const std::string label = std::string(role) + ":";
   if (colour_)
     write("\x1b[1m" + label + "\x1b[0m ");

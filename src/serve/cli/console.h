@@ -14,10 +14,13 @@ class OutputClosed : public std::exception {
   const char* what() const noexcept override { return "output closed"; }
 };
 
+/// How roles are marked. programmatic is FastChat's form for programs: "[!OP:ROLE]: ".
+enum class RoleStyle { simple, programmatic };
+
 /// Terminal thread only.
 class Console {
  public:
-  Console();
+  explicit Console(RoleStyle role_style = RoleStyle::simple);
 
   bool output_is_terminal() const { return output_is_terminal_; }
 
@@ -26,12 +29,13 @@ class Console {
   void write(std::string_view text);
   /// Text that a model or a file made: on a terminal, control characters in it become U+FFFD.
   void write_foreign(std::string_view text);
-  /// "USER: ", in colour on a terminal.
+  /// "USER: ", in colour on a terminal; or as programs want it.
   void write_role(std::string_view role);
   /// A line on standard error: errors and notes. Never throws.
   void note(std::string_view line);
 
  private:
+  RoleStyle role_style_;
   bool output_is_terminal_ = false;
   bool colour_ = false;
 };

@@ -46,9 +46,10 @@ Result<std::vector<Conversation::Message>> read_messages(const Json& list,
       return bad_file(fmt::format(
           "messages[{}]: role '{}' is neither '{}' nor '{}'", index, role, roles[0], roles[1]));
     if (entry[1].is_null()) continue;  // an answer that had not been given yet
-    messages.push_back(
-        {role == roles[0] ? Conversation::Speaker::user : Conversation::Speaker::assistant,
-         entry[1].get<std::string>()});
+    // Some templates name both roles alike; then they take turns.
+    const bool is_user = roles[0] == roles[1] ? index % 2 == 0 : role == roles[0];
+    messages.push_back({is_user ? Conversation::Speaker::user : Conversation::Speaker::assistant,
+                        entry[1].get<std::string>()});
   }
   return messages;
 }
@@ -57,10 +58,15 @@ Result<std::vector<Conversation::Message>> read_messages(const Json& list,
 
 Conversation::Conversation(std::string template_name,
                            std::array<std::string, 2> roles,
-                           std::string system_message)
+                           std::string system_message,
+                           const std::vector<std::string>& examples)
     : template_name_(std::move(template_name)),
       roles_(std::move(roles)),
-      system_message_(std::move(system_message)) {}
+      system_message_(std::move(system_message)),
+      offset_(examples.size()) {
+  for (std::size_t i = 0; i < examples.size(); ++i)
+    messages_.push_back({i % 2 == 0 ? Speaker::user : Speaker::assistant, examples[i]});
+}
 
 void Conversation::add_user(std::string text) {
   messages_.push_back({Speaker::user, std::move(text)});

@@ -26,16 +26,20 @@ class Conversation {
   };
 
   Conversation() = default;
-  /// `template_name` and `roles` (the names of user and assistant) as FastChat's template has them.
+  /// `template_name` and `roles` (the names of user and assistant) as FastChat's template has them;
+  /// `examples` are the template's own turns, the user's first.
   Conversation(std::string template_name,
                std::array<std::string, 2> roles,
-               std::string system_message);
+               std::string system_message,
+               const std::vector<std::string>& examples = {});
 
   const std::vector<Message>& messages() const { return messages_; }
-  /// Messages before this one are examples that came with a loaded file: part of the prompt, never
-  /// shown or removed.
+  /// Messages before this one are examples of the template or of a loaded file: part of the prompt,
+  /// never shown or removed.
   std::size_t offset() const { return offset_; }
   bool empty() const { return messages_.size() <= offset_; }
+  /// The names of user and assistant in the template.
+  const std::array<std::string, 2>& roles() const { return roles_; }
   const std::string& system_message() const { return system_message_; }
 
   void add_user(std::string text);

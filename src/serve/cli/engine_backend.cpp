@@ -126,15 +126,46 @@ text::Json messages_of(std::span<const ChatTurn> turns) {
 
 }  // namespace
 
+PromptEncoder model_prompts(const text::Tokenizer& tokenizer,
+                            const text::ChatTemplate& chat_template) {
+  return [&tokenizer,
+          &chat_template](std::span<const ChatTurn> turns) -> Result<std::vector<std::int32_t>> {
+    const Result<std::string> prompt = chat_template.render(messages_of(turns));
+    if (!prompt) return prompt.error();
+    // The template writes the special tokens itself: adding them again would double the BOS.
+    return tokenizer.encode(*prompt, /*add_special_tokens=*/false);
+  };
+}
+
+PromptEncoder conversation_prompts(const text::Tokenizer& tokenizer,
+                                   const text::ConversationTemplate& conversation) {
+  return [&tokenizer,
+          &conversation](std::span<const ChatTurn> turns) -> Result<std::vector<std::int32_t>> {
+    std::string system_message;
+    std::vector<std::string> texts;
+    for (const ChatTurn& turn : turns) {
+      if (turn.role == "system")
+        system_message = turn.content;
+      else
+        texts.push_back(turn.content);
+    }
+    const Result<std::string> prompt = text::render(conversation, system_message, texts);
+    if (!prompt) return prompt.error();
+    const Result<std::vector<std::int32_t>> plain = tokenizer.encode(*prompt, false);
+    if (!plain) return plain.error();
+    const Result<std::vector<std::int32_t>> special = tokenizer.encode(*prompt, true);
+    if (!special) return special.error();
+    const bool doubled =
+        special->size() > plain->size() && !plain->empty() && special->front() == plain->front();
+    return doubled ? *plain : *special;
+  };
+}
+
 Result<Generation> EngineBackend::generate(std::span<const ChatTurn> turns,
                                            const ChatParams& params,
                                            const std::function<void(std::string_view)>& on_text,
                                            const std::function<bool()>& cancelled) {
-  const Result<std::string> prompt = chat_template_.render(messages_of(turns));
-  if (!prompt) return prompt.error();
-  // The template writes the special tokens itself: adding them again would double the BOS.
-  Result<std::vector<std::int32_t>> tokens =
-      tokenizer_.encode(*prompt, /*add_special_tokens=*/false);
+  Result<std::vector<std::int32_t>> tokens = encode_prompt_(turns);
   if (!tokens) return tokens.error();
 
   const std::int64_t context = engine_.config().max_model_len;

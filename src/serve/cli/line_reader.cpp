@@ -11,15 +11,15 @@
 namespace fastchat::serve {
 namespace {
 
-class PlainLineReader : public LineReader {
+// Bytes of standard input up to a mark.
+class InputBuffer {
  public:
-  explicit PlainLineReader(Console& console) : console_(console) {}
-
-  Line read_line(std::string_view role) override {
-    if (!role.empty()) console_.write_role(role);
+  /// Up to `mark`, which is taken too; what is left of an input that ends without it; or why there
+  /// is nothing.
+  Line read_to(std::string_view mark) {
     for (;;) {
-      if (const std::size_t end = buffer_.find('\n'); end != std::string::npos)
-        return take(end, end + 1);
+      if (const std::size_t end = buffer_.find(mark); end != std::string::npos)
+        return take(end, end + mark.size());
       if (Interrupts::interrupted()) {
         Interrupts::clear();
         return {.kind = Line::Kind::interrupted, .text = ""};
@@ -28,13 +28,10 @@ class PlainLineReader : public LineReader {
         // A last line without its newline is a line; the end comes with the next call. (A terminal
         // can go on after Ctrl-D, so the end is asked for again each time.)
         if (!buffer_.empty()) return take(buffer_.size(), buffer_.size());
-        if (!role.empty()) console_.write("\n");
         return {.kind = Line::Kind::end_of_input, .text = ""};
       }
     }
   }
-
-  void remember(std::string_view) override {}
 
  private:
   Line take(std::size_t length, std::size_t consumed) {
@@ -57,14 +54,55 @@ class PlainLineReader : public LineReader {
     return count > 0 || (count < 0 && (errno == EINTR || errno == EAGAIN));
   }
 
-  Console& console_;
   std::string buffer_;
+};
+
+class PlainLineReader : public LineReader {
+ public:
+  explicit PlainLineReader(Console& console) : console_(console) {}
+
+  Line read_line(std::string_view role) override {
+    if (!role.empty()) console_.write_role(role);
+    Line line = input_.read_to("\n");
+    if (line.kind == Line::Kind::end_of_input && !role.empty()) console_.write("\n");
+    return line;
+  }
+  void remember(std::string_view) override {}
+
+ private:
+  Console& console_;
+  InputBuffer input_;
+};
+
+class ProgrammaticLineReader : public LineReader {
+ public:
+  explicit ProgrammaticLineReader(Console& console) : console_(console) {}
+
+  Line read_line(std::string_view role) override {
+    Line message = input_.read_to(std::string(kEndOfMessage) + "\n");
+    if (message.kind != Line::Kind::text) return message;
+    // The input may end right behind the mark, without its newline.
+    if (message.text.ends_with(kEndOfMessage))
+      message.text.resize(message.text.size() - kEndOfMessage.size());
+    console_.write_role(role);
+    console_.write_foreign(message.text + "\n");
+    return message;
+  }
+  void remember(std::string_view) override {}
+
+ private:
+  Console& console_;
+  InputBuffer input_;
 };
 
 }  // namespace
 
 std::unique_ptr<LineReader> make_plain_line_reader(Console& console) {
   return std::make_unique<PlainLineReader>(console);
+}
+
+std::unique_ptr<LineReader> make_programmatic_line_reader(Console& console) {
+  return std::make_unique<ProgrammaticLineReader>(console);
 }
 
 }  // namespace fastchat::serve

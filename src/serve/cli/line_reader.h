@@ -29,6 +29,12 @@ class LineReader {
 /// Interrupts.
 std::unique_ptr<LineReader> make_plain_line_reader(Console& console);
 
+/// For --style programmatic, where a program writes: a message ends with kEndOfMessage and a
+/// newline and may have any number of lines; it is echoed behind its role. Needs Interrupts.
+std::unique_ptr<LineReader> make_programmatic_line_reader(Console& console);
+/// FastChat's mark, with the space before it.
+inline constexpr std::string_view kEndOfMessage = " __END_OF_A_MESSAGE_47582648__";
+
 /// Editing and history on a terminal; a paste of several lines, and Alt-Enter, make one message.
 /// nullptr when standard input or output is no terminal, the terminal cannot move its cursor, or
 /// the C library has no UTF-8 locale at all. Sets LC_CTYPE. Needs Interrupts. One at a time.

@@ -21,6 +21,7 @@ device::CpuStream& as_cpu(device::Stream& stream) {
 
 double median_of(const std::vector<Limits>& readings, double Limits::*figure) {
   std::vector<double> values;
+  values.reserve(readings.size());
   for (const Limits& reading : readings) values.push_back(reading.*figure);
   return median(std::move(values));
 }

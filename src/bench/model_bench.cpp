@@ -98,6 +98,7 @@ double measure_decode(engine::Engine& engine,
     prompts.push_back(random_prompt(vocab_size, std::max<std::int64_t>(context, 1), random));
   const auto run = [&](std::int64_t length) {
     std::vector<std::shared_ptr<Timeline>> timelines;
+    timelines.reserve(prompts.size());
     for (const std::vector<std::int32_t>& prompt : prompts)
       timelines.push_back(submit(engine, prompt, length));
     for (const auto& timeline : timelines) timeline->wait();

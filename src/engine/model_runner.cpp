@@ -620,7 +620,7 @@ void add_step_buffers(parallel::ModelSizes& sizes,
 ModelRunner::ModelRunner(const model::ModelConfig& config,
                          const parallel::Plan& plan,
                          device::DType dtype,
-                         std::vector<ops::Ops*> device_ops,
+                         const std::vector<ops::Ops*>& device_ops,
                          model::WeightSource& weights,
                          const model::LoadProgress& progress,
                          const ModelRunnerOptions& options)

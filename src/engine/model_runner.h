@@ -31,7 +31,7 @@ class ModelRunner : public StepExecutor {
   ModelRunner(const model::ModelConfig& config,
               const parallel::Plan& plan,
               device::DType dtype,
-              std::vector<ops::Ops*> device_ops,
+              const std::vector<ops::Ops*>& device_ops,
               model::WeightSource& weights,
               const model::LoadProgress& progress,
               const ModelRunnerOptions& options);

@@ -62,6 +62,7 @@ Result<ModelConfig> shape_by_name(std::string_view name) {
 
 std::vector<std::string_view> shape_names() {
   std::vector<std::string_view> names;
+  names.reserve(kShapes.size());
   for (const Shape& shape : kShapes) names.push_back(shape.name);
   return names;
 }

@@ -97,6 +97,7 @@ std::vector<int> one_per_physical_core(const std::vector<int>& cores, const std:
   }
   std::sort(chosen.begin(), chosen.end());
   std::vector<int> result;
+  result.reserve(chosen.size());
   for (const auto& [package, core] : chosen) result.push_back(core);
   return result;
 }
@@ -134,7 +135,7 @@ std::string cpu_model_name(const std::string& root) {
     const std::size_t colon = line.find(':');
     if (colon == std::string::npos || colon + 2 > line.size()) continue;
     const std::string key = line.substr(0, line.find_last_not_of(" \t", colon - 1) + 1);
-    const std::string value = line.substr(colon + 2);
+    std::string value = line.substr(colon + 2);
     if (key == "model name") return value;
     if (key == "CPU implementer" && implementer.empty()) implementer = value;
     if (key == "CPU part" && part.empty()) part = value;

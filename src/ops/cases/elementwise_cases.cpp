@@ -131,9 +131,10 @@ std::vector<OpCase> elementwise_cases() {
                      .tolerance = tolerance(DType::f32, 1),
                      .run = [=](Rig& rig) {
                        const std::int32_t positions[] = {0, 1, 2, 511, 32767, 131071};
-                       std::vector<float> frequencies;
-                       for (int i = 0; i < 33; ++i)
-                         frequencies.push_back(static_cast<float>(std::pow(1e6, -i / 33.0)));
+                       std::vector<float> frequencies(33);
+                       for (std::size_t i = 0; i < frequencies.size(); ++i)
+                         frequencies[i] =
+                             static_cast<float>(std::pow(1e6, -static_cast<double>(i) / 33.0));
                        const TensorView out = rig.blank(DType::f32, {6, 66});
                        rig.ops().rotary_table(rig.stream(),
                                               rig.upload(positions),

@@ -203,8 +203,10 @@ FASTCHAT_INLINE void for_each_vector(std::int64_t count, Body&& body) {
   for (; i + kLanes <= count; i += kLanes) body(i, kLanes);
   if (i < count) body(i, static_cast<int>(count - i));
 }
+// NOLINTBEGIN(bugprone-macro-parentheses): its arguments are names of parameters
 #define FASTCHAT_BODY(index, lanes) \
   [&](std::int64_t index, int lanes) __attribute__((always_inline))
+// NOLINTEND(bugprone-macro-parentheses)
 
 /// Calls body(T*) with T for the element type.
 template <typename Body>

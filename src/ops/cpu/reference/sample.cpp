@@ -94,6 +94,7 @@ std::int32_t choose(const std::vector<double>& logits, const SamplingRow& row) {
   if (row.temperature < 1e-5f) return ids[0];
   const double max = logits[static_cast<std::size_t>(ids[0])];
   std::vector<double> weights;
+  weights.reserve(ids.size());
   for (const std::int32_t id : ids)
     weights.push_back(std::exp((logits[static_cast<std::size_t>(id)] - max) / row.temperature));
   if (row.top_k > 0 && static_cast<std::size_t>(row.top_k) < weights.size())

@@ -67,6 +67,7 @@ int run_limits(int argc, char** argv) {
   if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
   bench::LimitsMeter meter;
   std::vector<bench::Limits> readings;
+  readings.reserve(static_cast<std::size_t>(repetitions));
   for (int i = 0; i < repetitions; ++i) readings.push_back(meter.measure());
   const bench::Limits limits = bench::median(readings);
   if (as_json)

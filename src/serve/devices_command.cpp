@@ -107,6 +107,7 @@ int run_devices(int argc, char** argv) {
   std::vector<std::string> names = {"cpu", "npu", "cuda"};
   if (options.device != "auto") names = {options.device};
   std::vector<FoundKind> kinds;
+  kinds.reserve(names.size());
   for (const std::string& name : names) kinds.push_back(find_kind(name, options));
 
   if (as_json)

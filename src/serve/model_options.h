@@ -12,7 +12,7 @@
 #include "device/device.h"
 #include "model/model_config.h"
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming): their name
 class App;
 }
 

@@ -117,7 +117,7 @@ std::optional<Marks> marks_of(PromptStyle style) {
 }
 
 std::string system_part(const ConversationTemplate& conversation, std::string_view message) {
-  const std::string text =
+  std::string text =
       replace_all(std::string(conversation.system_template), "{system_message}", message);
   const std::string sep(conversation.sep);
   const auto unless_empty = [&](const std::string& tail) {
@@ -160,7 +160,7 @@ std::string turn_part(const ConversationTemplate& conversation,
                       std::size_t index,
                       const std::string& text) {
   const bool is_user = index % 2 == 0;
-  const std::string role(conversation.roles[index % 2]);
+  std::string role(conversation.roles[index % 2]);
   const std::string sep(conversation.sep);
   const bool open = text.empty();
   switch (conversation.style) {

@@ -15,6 +15,8 @@
 extern "C" {
 #endif
 
+// NOLINTBEGIN(readability-identifier-naming): C names, with the prefix for a namespace
+
 typedef struct fct_tokenizer fct_tokenizer;
 typedef struct fct_template fct_template;
 
@@ -120,6 +122,8 @@ fct_status fct_template_render(const fct_template* chat_template,
 
 /* Panics on purpose and returns what the guard made of it: for tests. */
 fct_status fct_test_panic(fct_buffer* error);
+
+// NOLINTEND(readability-identifier-naming)
 
 #ifdef __cplusplus
 }

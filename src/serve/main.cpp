@@ -59,11 +59,12 @@ void print_overview(std::FILE* out) {
 
 int unknown_verb(std::string_view verb) {
   if (is_planned_verb(verb)) {
-    fmt::print(stderr,
-               fmt::runtime(text(
-                   "fastchat: '{}' comes in a later version; this one has cli, plan, bench and devices.\n",
-                   "fastchat：'{}' 将在以后的版本提供；本版本有 cli、plan、bench 和 devices。\n")),
-               verb);
+    fmt::print(
+        stderr,
+        fmt::runtime(text(
+            "fastchat: '{}' comes in a later version; this one has cli, plan, bench and devices.\n",
+            "fastchat：'{}' 将在以后的版本提供；本版本有 cli、plan、bench 和 devices。\n")),
+        verb);
     return 2;
   }
   std::vector<std::string_view> names;

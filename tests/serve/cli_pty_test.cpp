@@ -391,6 +391,20 @@ TEST(ChatEditing, CtrlCDiscardsWhatWasTyped) {
   EXPECT_ON(session, "<clean|turns 1>");
 }
 
+TEST(ChatEditing, CtrlCThatClearsALineIsNoWishToLeave) {
+  PtySession session([] { return chat({}); });
+  ASSERT_ON(session, "USER:");
+  session.press_ctrl_c();
+  EXPECT_ON(session, "!!exit");
+  ASSERT_ON(session, "USER:");
+  session.type("more");
+  ASSERT_ON(session, "more");
+  session.press_ctrl_c();
+  ASSERT_ON(session, "USER:");
+  session.type("still here\n");
+  EXPECT_ON(session, "<still here|turns 1>");
+}
+
 TEST(ChatMultiline, AMessageEndsAtTheEndOfInputAndCommandsAtOnce) {
   PtySession session([] {
     ChatSetup multiline{.editing = false};

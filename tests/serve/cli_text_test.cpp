@@ -47,6 +47,11 @@ TEST(ChatCommand, ASlipIsNotSentToTheModel) {
   EXPECT_EQ(command.argument, "!!reset");
 }
 
+TEST(ChatCommand, ALoneUnknownWordIsNotSentEither) {
+  EXPECT_EQ(parse_chat_command("!!foo").kind, Kind::unknown);
+  EXPECT_EQ(parse_chat_command("!!foo").argument, "!!foo");
+}
+
 TEST(Utf8, WellFormedTextStays) {
   const std::string text = "aé中😀\n";
   EXPECT_EQ(replace_invalid_utf8(text), text);
@@ -88,14 +93,15 @@ TEST(VerbNames, TheNearestIsSuggested) {
 
 // What LoadProgress writes for updates at given seconds.
 std::string progress_output(bool is_terminal,
-                            std::initializer_list<std::pair<int, std::uint64_t>> updates) {
+                            std::initializer_list<std::pair<int, std::uint64_t>> updates,
+                            std::uint64_t total_bytes = 4'000'000) {
   int ends[2];
   EXPECT_EQ(pipe(ends), 0);
   {
     const LoadProgress::Clock::time_point start{};
     LoadProgress progress(ends[1], is_terminal, start);
     for (const auto& [second, bytes] : updates)
-      progress.update(bytes, 4'000'000, start + std::chrono::seconds(second));
+      progress.update(bytes, total_bytes, start + std::chrono::seconds(second));
   }
   close(ends[1]);
   std::string out(65536, '\0');
@@ -110,6 +116,11 @@ TEST(LoadProgress, ATerminalGetsABarThatEndsItsLine) {
   EXPECT_NE(out.find("1 MB/s"), std::string::npos);
   EXPECT_NE(out.find("100% 3.81 MiB / 3.81 MiB, 2 MB/s\x1b[K\n"), std::string::npos) << out;
   EXPECT_TRUE(progress_output(true, {{1, 1'000'000}}).ends_with("\n"));
+}
+
+TEST(LoadProgress, AnUnknownTotalIsLeftOut) {
+  EXPECT_EQ(progress_output(true, {{1, 1'000'000}, {2, 4'000'000}}, 0),
+            "\rloading 976.56 KiB, 1 MB/s\x1b[K\rloading 3.81 MiB, 2 MB/s\x1b[K\n");
 }
 
 TEST(LoadProgress, ElsewhereThereAreFewLines) {

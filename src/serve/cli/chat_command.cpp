@@ -1,5 +1,6 @@
 #include "serve/cli/chat_command.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "serve/verb_names.h"
@@ -49,6 +50,9 @@ ChatCommand parse_chat_command(std::string_view line) {
   if (rest.empty() && word.size() > 4)
     if (const std::string_view meant = nearest_name(word.substr(2), names); !meant.empty())
       return {Kind::misspelt, "!!" + std::string(meant)};
+  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  if (rest.empty() && word.size() > 2 && std::all_of(word.begin() + 2, word.end(), is_letter))
+    return {Kind::unknown, std::string(word)};
   return {};
 }
 

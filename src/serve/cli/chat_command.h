@@ -7,14 +7,15 @@
 namespace fastchat::serve {
 
 struct ChatCommand {
-  enum class Kind { none, exit, reset, remove, regen, save, load, help, misspelt };
+  enum class Kind { none, exit, reset, remove, regen, save, load, help, misspelt, unknown };
   Kind kind = Kind::none;  // none: the line is a message to the model
-  std::string
-      argument;  // file of save and load; may be empty. For misspelt: the command that was meant
+  std::string argument;  // file of save and load; may be empty. For misspelt: the command that was
+                         // meant; for unknown: the word itself
 };
 
 /// As in FastChat, a command is a whole line, and only save and load take an argument. A word after
-/// `!!` that is almost a command is `misspelt`; any other line is a message.
+/// `!!` that is almost a command is `misspelt`, a lone word that is none `unknown`; any other line
+/// is a message.
 ChatCommand parse_chat_command(std::string_view line);
 
 }  // namespace fastchat::serve

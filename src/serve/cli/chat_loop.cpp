@@ -52,7 +52,7 @@ std::string_view help_text() {
       "name)\n"
       "!!load FILE     go on with a saved conversation\n"
       "!!help          this list\n"
-      "Ctrl-C          stop the answer and keep the chat\n"
+      "Ctrl-C          stop the answer, or clear the line; twice on an empty line: leave\n"
       "Alt-Enter       a new line inside the message; a pasted text stays one message\n",
       "!!exit          退出（空行或 Ctrl-D 也可）\n"
       "!!reset         开始新的对话\n"
@@ -61,7 +61,7 @@ std::string_view help_text() {
       "!!save 文件     保存对话（与 FastChat 相同的 JSON；没有扩展名时加 .json）\n"
       "!!load 文件     继续已保存的对话\n"
       "!!help          显示本说明\n"
-      "Ctrl-C          停止当前回答，对话保留\n"
+      "Ctrl-C          停止当前回答，或清除已输入的文字；空行上连按两次则退出\n"
       "Alt-Enter       在消息内换行；粘贴的多行文字作为一条消息\n");
 }
 
@@ -93,6 +93,10 @@ void ChatLoop::run() {
   bool asked_to_leave = false;
   for (;;) {
     const Line line = read_message();
+    if (line.kind == Line::Kind::interrupted && line.discarded) {  // cleared a line, as in a shell
+      asked_to_leave = false;
+      continue;
+    }
     if (line.kind == Line::Kind::interrupted && !std::exchange(asked_to_leave, true)) {
       console_.write(say("(Ctrl-C again, Ctrl-D or !!exit leaves; !!help lists the commands)\n",
                          "（再按一次 Ctrl-C、按 Ctrl-D 或输入 !!exit 退出；!!help 列出命令）\n"));
@@ -148,6 +152,11 @@ bool ChatLoop::handle(const std::string& line) {
       break;
     case ChatCommand::Kind::help:
       console_.write(help_text());
+      break;
+    case ChatCommand::Kind::unknown:
+      console_.write(say("There is no command {}. !!help lists the commands.\n",
+                         "没有命令 {}。!!help 列出全部命令。\n",
+                         command.argument));
       break;
     case ChatCommand::Kind::misspelt:
       console_.write(say("Did you mean {}? !!help lists the commands.\n",
@@ -283,8 +292,8 @@ int ChatLoop::answer_once(const std::string& question) {
       options_.params,
       [&](std::string_view piece) { console_.write_foreign(piece); },
       [] { return Interrupts::interrupted(); });
-  if (!generation) {
-    explain(generation.error());
+  if (!generation) {  // what the chat's commands could do about it is of no use here
+    console_.note(say("No answer: {}", "无法回答：{}", generation.error().message));
     return 1;
   }
   console_.write("\n");

@@ -88,7 +88,7 @@ class EditLineReader : public LineReader {
   Line read_line(std::string_view role) override {
     prompt_.clear();
     if (!role.empty()) set_prompt(role);
-    has_shown_newlines_ = interrupted_ = in_paste_ = false;
+    has_shown_newlines_ = interrupted_ = in_paste_ = had_typed_ = false;
     print(kPasteModeOn);
     el_set(editor_,
            EL_PREP_TERM,
@@ -100,7 +100,8 @@ class EditLineReader : public LineReader {
       print(interrupted_ ? "^C\n" : "\n");
       pending_.clear();
       return {.kind = interrupted_ ? Line::Kind::interrupted : Line::Kind::end_of_input,
-              .text = ""};
+              .text = "",
+              .discarded = interrupted_ && had_typed_};
     }
     Line line{.kind = Line::Kind::text, .text = ""};
     for (int index = 0; index < length; ++index) {
@@ -246,6 +247,8 @@ class EditLineReader : public LineReader {
       if (Interrupts::interrupted()) {
         Interrupts::clear();
         interrupted_ = true;
+        const LineInfoW* const line = el_wline(editor_);
+        had_typed_ = line->lastchar > line->buffer;
         return -1;
       }
       if (Interrupts::take_terminal_changed()) redraw();
@@ -281,6 +284,7 @@ class EditLineReader : public LineReader {
   bool in_paste_ = false;
   bool has_shown_newlines_ = false;
   bool interrupted_ = false;
+  bool had_typed_ = false;  // when it was interrupted
 };
 
 }  // namespace

@@ -12,7 +12,8 @@ namespace fastchat::serve {
 struct Line {
   enum class Kind { text, end_of_input, interrupted };
   Kind kind = Kind::end_of_input;
-  std::string text;  // UTF-8, well-formed, without its newline
+  std::string text;        // UTF-8, well-formed, without its newline
+  bool discarded = false;  // with interrupted: there was something typed, which is gone
 };
 
 class LineReader {

@@ -34,9 +34,9 @@ std::string LoadProgress::state(std::uint64_t done_bytes,
                                 std::uint64_t total_bytes,
                                 Clock::time_point now) const {
   const double seconds = std::chrono::duration<double>(now - started_).count();
-  return fmt::format("{} / {}, {:.0f} MB/s",
+  return fmt::format("{}{}, {:.0f} MB/s",
                      format_bytes(done_bytes),
-                     format_bytes(total_bytes),
+                     total_bytes == 0 ? "" : " / " + format_bytes(total_bytes),
                      seconds > 0 ? static_cast<double>(done_bytes) / kMegabyte / seconds : 0.0);
 }
 
@@ -44,7 +44,7 @@ void LoadProgress::update(std::uint64_t done_bytes,
                           std::uint64_t total_bytes,
                           Clock::time_point now) {
   const std::scoped_lock lock(mutex_);
-  const bool complete = done_bytes >= total_bytes;
+  const bool complete = total_bytes > 0 && done_bytes >= total_bytes;
   if (finished_ ||
       (!complete && now - last_ < (is_terminal_ ? Clock::duration(kRedrawEvery) : kLineEvery)))
     return;
@@ -55,8 +55,12 @@ void LoadProgress::update(std::uint64_t done_bytes,
     print(fmt::format("{} {}\n", label, state(done_bytes, total_bytes, now)));
     return;
   }
-  const double share =
-      total_bytes == 0 ? 1.0 : static_cast<double>(done_bytes) / static_cast<double>(total_bytes);
+  if (total_bytes == 0) {  // made-up weights have no files to count
+    print(fmt::format("\r{} {}\x1b[K", label, state(done_bytes, total_bytes, now)));
+    bar_open_ = true;
+    return;
+  }
+  const double share = static_cast<double>(done_bytes) / static_cast<double>(total_bytes);
   const int filled = complete ? kBarCells : static_cast<int>(share * kBarCells);
   print(fmt::format("\r{} [{:#<{}}{:.<{}}] {:3.0f}% {}\x1b[K{}",
                     label,

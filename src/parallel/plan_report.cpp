@@ -227,11 +227,22 @@ const DevicePlan& shortest_device(const Refusal& refusal) {
                            });
 }
 
-/// "--max-gpu-memory 800MiB" where that much is free, else how much must become free.
+/// "--max-gpu-memory 800MiB" where a limit is what is in the way, else how much must become free.
 std::string raise_text(std::uint64_t needed, const DeviceBudget& device) {
-  if (needed <= device.free_bytes || device.described)
+  const bool limit_binds = device.limit_bytes && *device.limit_bytes <= device.free_bytes;
+  if (limit_binds || needed <= device.free_bytes || device.described)
     return fmt::format("--max-gpu-memory {}", flag_size(needed));
-  return fmt::format("{} free there", flag_size(needed));
+  return fmt::format("{} must be free there", format_bytes(needed));
+}
+
+/// "10.19 MiB, 1.00 MiB are there"; with the difference where rounding would hide it.
+std::string shortfall_text(std::uint64_t needed, std::uint64_t there) {
+  const std::string left = format_bytes(needed);
+  const std::string right = format_bytes(there);
+  return left == right
+             ? fmt::format(
+                   "{}, {} are there, {} too few", left, right, format_bytes(needed - there))
+             : fmt::format("{}, {} are there", left, right);
 }
 
 std::vector<std::string> remedies(const Refusal& refusal, const PlanRequest& request) {
@@ -364,12 +375,11 @@ std::string to_text(const Refusal& refusal, const PlanRequest& request) {
   } else {
     const DevicePlan& worst = shortest_device(refusal);
     const bool weights = refusal.reason == RefusalReason::weights;
-    out = fmt::format("{} not fit: in the best split device {} needs {}, {} are there",
+    out = fmt::format("{} not fit: in the best split device {} needs {}",
                       weights ? std::string("the weights alone do")
                               : fmt::format("a context of {} tokens does", request.max_model_len),
                       device_label(request, worst),
-                      format_bytes(needed_bytes(worst)),
-                      format_bytes(worst.budget_bytes));
+                      shortfall_text(needed_bytes(worst), worst.budget_bytes));
   }
   const std::vector<std::string> ways = remedies(refusal, request);
   if (!ways.empty())

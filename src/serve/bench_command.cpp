@@ -352,7 +352,8 @@ int run_bench(int argc, char** argv) {
   const std::string_view what = argc > 1 ? argv[1] : "";
   if (what == "limits") return run_limits(argc - 1, argv + 1);
   if (what == "model") return run_model(argc - 1, argv + 1);
-  const bool asks_help = what.empty() || what == "--help" || what == "-h";
+  const bool asks_help =
+      what.empty() || what == "--help" || what == "-h" || what.starts_with("--lang");
   fmt::print(asks_help ? stdout : stderr,
              "{}\n  fastchat bench limits   {}\n  fastchat bench model    {}\n",
              text("Usage: fastchat bench limits|model [flags]; --help after either explains it",

@@ -105,6 +105,35 @@ TEST(PlanText, MarksDescribedDevices) {
   EXPECT_TRUE(to_json(make_plan(request).value(), request)["described"]);
 }
 
+TEST(RefusalText, NamesTheFlagWhereALimitIsInTheWay) {
+  PlanRequest request = small_request(60);
+  for (DeviceBudget& device : request.devices) {
+    device.limit_bytes = budget_bytes(request, device);
+    device.free_bytes = *device.limit_bytes;  // as a device with that limit says
+  }
+  const std::string text = to_text(explain_refusal(request), request);
+  EXPECT_NE(text.find("alone (--max-gpu-memory"), std::string::npos) << text;
+}
+
+TEST(RefusalText, ShowsAShortfallThatRoundingWouldHide) {
+  PlanRequest request = small_request(60);
+  request.devices.resize(1);
+  request.devices[0].total_bytes = request.devices[0].free_bytes = std::uint64_t{1} << 50;
+  request.devices[0].limit_bytes = std::uint64_t{1} << 50;
+  const Result<Plan> plenty = make_plan(request);
+  ASSERT_TRUE(plenty) << plenty.error().message;
+  // Weights far above a GiB, so that one byte too few is invisible in two decimals.
+  request.sizes.layer_weight_bytes.front() += std::uint64_t{8} << 30;
+  const Refusal probe = [&] {
+    PlanRequest none = request;
+    none.devices[0].limit_bytes = 1;
+    return explain_refusal(none);
+  }();
+  request.devices[0].limit_bytes = probe.every_device_bytes - 1;
+  const std::string text = to_text(explain_refusal(request), request);
+  EXPECT_NE(text.find("1 B too few"), std::string::npos) << text;
+}
+
 TEST(RefusalText, FirstLineStandsAloneAndEachDeviceHasNumbers) {
   const PlanRequest request = small_request(60);
   const std::string text = to_text(explain_refusal(request), request);

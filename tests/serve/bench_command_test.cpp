@@ -76,6 +76,7 @@ TEST(BenchModel, APeerThatFailsIsAnError) {
 TEST(Bench, WithoutAKindSaysWhichThereAre) {
   EXPECT_EQ(bench("").status, 0);
   EXPECT_NE(bench("").output.find("bench limits"), std::string::npos);
+  EXPECT_EQ(bench("--lang zh").status, 0);
   EXPECT_EQ(bench("everything").status, 2);
 }
 

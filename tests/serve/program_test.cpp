@@ -118,7 +118,11 @@ TEST(Program, WhatComesLaterIsRefusedNotIgnored) {
 TEST(Program, AModelWithoutAChatTemplateIsRefusedBeforeLoading) {
   std::string pattern = (std::filesystem::temp_directory_path() / "fastchat-test-XXXXXX").string();
   const std::filesystem::path folder = mkdtemp(pattern.data());
+  const Ran empty = fastchat("cli --model-path " + folder.string());
+  EXPECT_SAYS(empty, "no config.json");
+  std::ofstream(folder / "config.json") << "{}";
   std::ofstream(folder / "tokenizer_config.json") << "{}";
+  EXPECT_SAYS(fastchat("cli --model-path " + (folder / "config.json").string()), "a file");
   const Ran ran = fastchat("cli --model-path " + folder.string());
   EXPECT_EQ(ran.status, 1);
   EXPECT_SAYS(ran, "no chat template");

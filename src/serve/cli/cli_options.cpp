@@ -149,6 +149,7 @@ void add_cli_options(CLI::App& app, CliOptions& options) {
           "在终端里与模型对话。回答逐字输出到标准输出，其余信息输出到标准错误。\n"
           "之前各轮的键值缓存会保留，不必重新计算。"));
   add_model_options(app, options.model);
+  app.get_option("--shape")->group("");  // a chat needs a model's files
   add_conversation_options(app, options);
   add_sampling_options(app, options);
   app.footer(

@@ -173,7 +173,8 @@ Result<Generation> EngineBackend::generate(std::span<const ChatTurn> turns,
   if (room <= 0)
     return Error{
         ErrorCode::context_too_long,
-        fmt::format("the conversation has {} tokens, the context holds {}, with the answer",
+        fmt::format("the conversation has {} tokens, which leaves no room for an answer: the "
+                    "context holds {}",
                     tokens->size(),
                     context)};
   engine::SamplingParams sampling = params.sampling;

@@ -5,6 +5,7 @@
 #include <sstream>
 #include <string>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -40,7 +41,7 @@ void collect_keys(const json& value, const std::string& prefix, std::set<std::st
   }
   if (!value.is_object()) return;
   for (const auto& [name, child] : value.items()) {
-    const std::string key = prefix.empty() ? name : prefix + "." + name;
+    const std::string key = prefix.empty() ? name : fmt::format("{}.{}", prefix, name);
     keys.insert(key);
     collect_keys(child, key, keys);
   }

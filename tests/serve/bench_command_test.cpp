@@ -97,7 +97,8 @@ TEST(ForwardWork, IsThatOfTheShape) {
   EXPECT_NEAR(decode.bytes, weights + kv, 0.005 * weights);
 
   const model::ForwardWork prefill = model::forward_work(config, sizes, 1, 0, 512);
-  EXPECT_DOUBLE_EQ(prefill.flops, 2 * (512 * 24 * layer + head) + 24 * 4.0 * 896 * (512 * 513 / 2));
+  EXPECT_DOUBLE_EQ(prefill.flops,
+                   2 * (512 * 24 * layer + head) + 24 * 4.0 * 896 * (512.0 * 513 / 2));
 
   model::ModelConfig windowed = config;
   windowed.layer_window.assign(24, 10);

@@ -28,10 +28,6 @@ namespace {
 
 using nlohmann::json;
 
-std::string say(std::string_view english, std::string_view chinese) {
-  return std::string(text(english, chinese));
-}
-
 json to_json(const bench::Limits& limits) {
   return {{"read_gb_s", limits.read_gb_s},
           {"f32_gflop_s", limits.f32_gflop_s},

@@ -30,10 +30,6 @@ struct FoundKind {
   std::vector<FoundDevice> devices;
 };
 
-std::string say(std::string_view english, std::string_view chinese) {
-  return std::string(text(english, chinese));
-}
-
 FoundKind find_kind(const std::string& kind, const ModelOptions& options) {
   FoundKind found{.kind = kind, .reason = missing_platform(kind)};
   if (!found.reason.empty()) return found;

@@ -33,4 +33,8 @@ std::string_view text(std::string_view english, std::string_view chinese) {
   return pick(language(), english, chinese);
 }
 
+std::string say(std::string_view english, std::string_view chinese) {
+  return std::string(text(english, chinese));
+}
+
 }  // namespace fastchat::serve

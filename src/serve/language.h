@@ -1,6 +1,7 @@
 // English and Chinese messages, side by side where they are used.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 namespace fastchat::serve {
@@ -20,5 +21,7 @@ constexpr std::string_view pick(Language language,
   return language == Language::chinese ? chinese : english;
 }
 std::string_view text(std::string_view english, std::string_view chinese);
+/// The same as a string of its own, for whoever keeps it.
+std::string say(std::string_view english, std::string_view chinese);
 
 }  // namespace fastchat::serve

@@ -18,10 +18,6 @@
 namespace fastchat::serve {
 namespace {
 
-std::string say(std::string_view english, std::string_view chinese) {
-  return std::string(text(english, chinese));
-}
-
 std::vector<std::string> split_list(const std::string& list) {
   std::vector<std::string> parts;
   std::size_t start = 0;

@@ -21,10 +21,6 @@ namespace {
 constexpr int kUsage = 2;
 constexpr int kDoesNotFit = 3;
 
-std::string say(std::string_view english, std::string_view chinese) {
-  return std::string(text(english, chinese));
-}
-
 std::string model_name(const ModelOptions& options) {
   if (options.model_path.empty()) return options.shape;
   return std::filesystem::weakly_canonical(options.model_path).filename().string();

@@ -13,10 +13,6 @@ namespace {
 // Bounds that only keep nonsense out; the engine checks what it needs.
 constexpr double kLargest = 1e6;
 
-std::string say(std::string_view english, std::string_view chinese) {
-  return std::string(text(english, chinese));
-}
-
 void add_conversation_options(CLI::App& app, CliOptions& options) {
   const std::string group = say("Conversation", "对话");
   app.add_option("-m,--message",

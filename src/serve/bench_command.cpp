@@ -298,6 +298,7 @@ int run_model(int argc, char** argv) {
   size_model(options);
   std::vector<Case> cases = cases_of(options);
   check(!cases.empty(), "--prompt-len 0 and --gen-len 0 leave nothing to measure");
+  check(options.gen_len != 1, "--gen-len 1: a speed needs at least 2 tokens; 0 leaves decode out");
 
   bench::LimitsMeter meter;
   std::unique_ptr<ModelInstance> model;

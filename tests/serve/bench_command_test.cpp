@@ -1,15 +1,9 @@
-// `fastchat bench` as typed, and the work that its fractions are made of.
+// `fastchat bench` as typed.
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 #include <string>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
-
-#include "model/decoder_stage.h"
-#include "model/forward_work.h"
-#include "serve/language.h"
 
 namespace fastchat::serve {
 namespace {
@@ -73,37 +67,22 @@ TEST(BenchModel, APeerThatFailsIsAnError) {
   EXPECT_EQ(bench(model + "--peer-prefill 'echo none'").status, 1);
 }
 
+TEST(BenchModel, WhatCannotBeMeasuredIsRefusedBeforeLoading) {
+  // The folder does not exist: an answer about the flag shows that nothing was opened first.
+  const std::string command = "env LC_ALL=C '" FASTCHAT_BINARY
+                              "' bench model --model-path /no/such/folder --gen-len 1 2>&1";
+  std::FILE* const pipe = popen(command.c_str(), "r");
+  std::string output;
+  for (int c = 0; (c = std::fgetc(pipe)) != EOF;) output += static_cast<char>(c);
+  EXPECT_NE(pclose(pipe), 0);
+  EXPECT_NE(output.find("--gen-len 1"), std::string::npos) << output;
+}
+
 TEST(Bench, WithoutAKindSaysWhichThereAre) {
   EXPECT_EQ(bench("").status, 0);
   EXPECT_NE(bench("").output.find("bench limits"), std::string::npos);
   EXPECT_EQ(bench("--lang zh").status, 0);
   EXPECT_EQ(bench("everything").status, 2);
-}
-
-// Counted by hand from Qwen2-0.5B's config.json: 24 layers, hidden 896, 14 heads and 2 KV heads of
-// 64, intermediate 4864, vocabulary 151936.
-TEST(ForwardWork, IsThatOfTheShape) {
-  const model::ModelConfig config = model::shape_by_name("qwen2-0.5b").value();
-  const ops::OpsTraits traits{.kv_block_size = 16};
-  const parallel::ModelSizes sizes = model::model_sizes(config, device::DType::bf16, traits);
-  const double layer = 896.0 * (896 + 2 * 128) + 896.0 * 896 + 3 * 896.0 * 4864;
-  const double head = 896.0 * 151936;
-
-  const model::ForwardWork decode = model::forward_work(config, sizes, 1, 99, 1);
-  EXPECT_DOUBLE_EQ(decode.flops, 2 * (24 * layer + head) + 24 * 4.0 * 896 * 100);
-  // Weights in bf16 and 100 positions of KV; biases and norms are a fraction of a percent.
-  const double weights = 2 * (24 * layer + head);
-  const double kv = 24 * 2 * 128 * 2.0 * 100;
-  EXPECT_NEAR(decode.bytes, weights + kv, 0.005 * weights);
-
-  const model::ForwardWork prefill = model::forward_work(config, sizes, 1, 0, 512);
-  EXPECT_DOUBLE_EQ(prefill.flops,
-                   2 * (512 * 24 * layer + head) + 24 * 4.0 * 896 * (512.0 * 513 / 2));
-
-  model::ModelConfig windowed = config;
-  windowed.layer_window.assign(24, 10);
-  EXPECT_DOUBLE_EQ(model::forward_work(windowed, sizes, 1, 99, 1).flops,
-                   2 * (24 * layer + head) + 24 * 4.0 * 896 * 10);
 }
 
 }  // namespace

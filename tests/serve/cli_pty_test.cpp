@@ -421,6 +421,25 @@ TEST(ChatMultiline, AMessageEndsAtTheEndOfInputAndCommandsAtOnce) {
   EXPECT_EQ(session.wait(), 0);
 }
 
+TEST(ChatMultiline, CtrlCDropsTheMessageAndIsNoWishToLeave) {
+  PtySession session([] {
+    ChatSetup multiline{.editing = false};
+    multiline.options.multiline = true;
+    return chat(multiline);
+  });
+  for (int time = 0; time < 2; ++time) {
+    ASSERT_ON(session, "USER");
+    session.type("begun\n");
+    session.press_ctrl_c();
+  }
+  ASSERT_ON(session, "USER");
+  session.type("kept\n");
+  session.press_ctrl_d();
+  EXPECT_ON(session, "<kept|turns 1>");
+  session.type("!!exit\n");
+  EXPECT_EQ(session.wait(), 0);
+}
+
 // Standard streams of a child as files, no terminal.
 std::string piped(const std::string& input, int* status = nullptr, bool close_output = false) {
   int in[2];

@@ -118,7 +118,10 @@ Line ChatLoop::read_message() {
     return message;
   for (;;) {
     Line next = reader_.read_line("");
-    if (next.kind == Line::Kind::interrupted) return next;
+    if (next.kind == Line::Kind::interrupted) {
+      next.discarded = true;  // the lines before it
+      return next;
+    }
     if (next.kind == Line::Kind::end_of_input) return message;
     message.text += "\n" + next.text;
   }

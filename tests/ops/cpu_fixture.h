@@ -37,6 +37,7 @@ class ScrambledTeam final : public device::CpuTeam {
 
   int num_threads() const override { return static_cast<int>(scratch_.size()); }
   device::CpuIsa isa() const override { return isa_; }
+  std::chrono::microseconds spin() const override { return {}; }
   void* scratch(int thread, std::size_t size_bytes) override {
     Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
     if (scratch.size_bytes < size_bytes) {

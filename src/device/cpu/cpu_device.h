@@ -2,6 +2,7 @@
 // of the set.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -60,6 +61,8 @@ class CpuTeam {
   virtual ~CpuTeam() = default;
   virtual int num_threads() const = 0;
   virtual CpuIsa isa() const = 0;
+  /// How long a task that waits for another device polls before it sleeps.
+  virtual std::chrono::microseconds spin() const = 0;
 
   /// Runs body(begin, end, thread) over contiguous pieces that cover [0, count), on all threads,
   /// and returns when all are done. Pieces are multiples of `grain` but for the last; they are
@@ -108,6 +111,11 @@ class CpuStream : public Stream {
          &task,
          sizeof(Task));
   }
+
+  /// `hook` is called with the reason when the stream's work stops because of a failure, before
+  /// what is enqueued behind it is dropped: those who wait for that work elsewhere can be told. On
+  /// the leader's thread. Set it while the stream is idle; empty = none.
+  virtual void on_failure(std::function<void(const std::string& reason)> hook) = 0;
 
  protected:
   using Run = void (*)(const void* stored, CpuTeam& team);

@@ -218,8 +218,8 @@ void QueuedStream::execute(Slot& slot) {
   }
   if (slot.wait_for) {
     // The team is free meanwhile: other streams and devices on these cores go on.
-    std::string failure = slot.wait_for->wait(team_.leader_spin());
-    if (!failure.empty()) health_->poison(slot.number, std::move(failure));
+    const std::string failure = slot.wait_for->wait(team_.leader_spin());
+    if (!failure.empty()) stop_work(slot.number, failure);
   }
 }
 
@@ -228,10 +228,19 @@ void QueuedStream::run_task(std::uint64_t number, Run run, const void* arguments
     const std::lock_guard lock(team_.exclusive());
     run(arguments, team_);
   } catch (const std::exception& error) {
-    health_->poison(number, error.what());
+    stop_work(number, error.what());
   } catch (...) {
-    health_->poison(number, "cpu: a task failed without saying why");
+    stop_work(number, "cpu: a task failed without saying why");
   }
+}
+
+void QueuedStream::stop_work(std::uint64_t number, const std::string& reason) {
+  health_->poison(number, reason);
+  if (failure_hook_) failure_hook_(reason);
+}
+
+void QueuedStream::on_failure(std::function<void(const std::string& reason)> hook) {
+  failure_hook_ = std::move(hook);
 }
 
 }  // namespace fastchat::device

@@ -4,7 +4,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -49,6 +51,7 @@ class QueuedStream final : public CpuStream {
   };
   using TaskList = std::vector<Task>;
   void launch(std::shared_ptr<const TaskList> tasks);
+  void on_failure(std::function<void(const std::string& reason)> hook) override;
 
  protected:
   void push(Run run, const void* task, std::size_t size_bytes) override;
@@ -73,6 +76,7 @@ class QueuedStream final : public CpuStream {
   void run_leader();
   void execute(Slot& slot);
   void run_task(std::uint64_t number, Run run, const void* arguments);
+  void stop_work(std::uint64_t number, const std::string& reason);
 
   Device& device_;
   ThreadTeam& team_;
@@ -82,6 +86,7 @@ class QueuedStream final : public CpuStream {
   // Host side.
   std::uint32_t next_push_ = 0;
   std::unique_ptr<TaskList> capture_;
+  std::function<void(const std::string& reason)> failure_hook_;
 
   WaitWord num_pushed_;  // published slots, modulo 2^32
   WaitWord num_done_;    // executed slots

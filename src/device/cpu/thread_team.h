@@ -43,6 +43,7 @@ class ThreadTeam final : public CpuTeam {
 
   int num_threads() const override { return options_.num_threads; }
   CpuIsa isa() const override { return options_.isa; }
+  std::chrono::microseconds spin() const override { return options_.spin; }
   void* scratch(int thread, std::size_t size_bytes) override;
 
   std::mutex& exclusive() { return exclusive_; }

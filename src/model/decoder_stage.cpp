@@ -1,6 +1,8 @@
 #include "model/decoder_stage.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "base/check.h"
@@ -28,6 +30,8 @@ struct DecoderStage::State {
   DType dtype;
   StepLimits limits;
   ops::Ops& ops;
+  parallel::Communicator* communicator;  // nullptr: the stage is on one device
+  parallel::TensorShare share;
   ArenaLayout layout;
   StageWeights weights;
   Buffer arena;
@@ -49,9 +53,26 @@ struct DecoderStage::State {
                     TensorView delta) const;
   void check_input(const StageInput& input) const;
   ops::KvSpec kv_spec() const {
-    return {.num_kv_heads = config.num_kv_heads, .head_dim = config.head_dim, .dtype = dtype};
+    return {.num_kv_heads = share.kv_heads.count, .head_dim = config.head_dim, .dtype = dtype};
+  }
+  /// What this rank computed of a sum over the group becomes the sum.
+  void sum_over_group(TensorView partial) const {
+    if (communicator != nullptr) communicator->all_reduce(partial);
   }
 };
+
+namespace {
+
+/// The axes without what only matters to those who choose the split.
+parallel::TensorAxes axes_of(const ModelConfig& config) {
+  return {.num_heads = config.num_heads,
+          .num_kv_heads = config.num_kv_heads,
+          .intermediate = config.intermediate_size,
+          .hidden = config.hidden_size,
+          .vocab = config.vocab_size};
+}
+
+}  // namespace
 
 DecoderStage::DecoderStage(const ModelConfig& config,
                            const parallel::StagePlacement& placement,
@@ -61,15 +82,24 @@ DecoderStage::DecoderStage(const ModelConfig& config,
                            ops::Ops& ops,
                            device::Stream& stream,
                            WeightSource& weights,
-                           const LoadProgress& progress)
+                           const LoadProgress& progress,
+                           parallel::Communicator* communicator)
     : state_(new State{
           .config = config,
           .placement = placement,
           .dtype = dtype,
           .limits = limits,
           .ops = ops,
-          .layout = ArenaLayout(config, dtype, limits, placement.has_embedding, placement.has_head),
+          .communicator = communicator,
+          .share = parallel::share_of(
+              axes_of(config), placement, communicator == nullptr ? 0 : communicator->rank()),
       }) {
+  FASTCHAT_ASSERT((communicator == nullptr ? 1 : communicator->size()) ==
+                      std::max(1, static_cast<int>(placement.devices.size())),
+                  "a stage on {} devices",
+                  placement.devices.size());
+  state_->layout = ArenaLayout(
+      config, state_->share, dtype, limits, placement.has_embedding, placement.has_head);
   FASTCHAT_ASSERT(placement.first_layer >= 0 && placement.num_layers >= 0 &&
                       placement.first_layer + placement.num_layers <= config.num_layers,
                   "layers {} to {} of {}",
@@ -88,7 +118,8 @@ DecoderStage::DecoderStage(const ModelConfig& config,
                         rotary.inverse_frequencies.data(),
                         rotary.inverse_frequencies.size() * sizeof(float));
   stream.synchronize();
-  state_->weights = load_stage_weights(config, placement, dtype, ops, stream, weights, progress);
+  state_->weights =
+      load_stage_weights(config, placement, state_->share, dtype, ops, stream, weights, progress);
 }
 
 DecoderStage::~DecoderStage() = default;
@@ -111,8 +142,11 @@ StageOutput DecoderStage::forward(device::Stream& stream, const StageInput& inpu
   TensorView residual = input.hidden;
   if (s.placement.has_embedding) {
     residual = s.arena.view(DType::f32, {num_tokens, hidden}, s.layout.residual);
-    const TensorView table = s.weights.embedding.view(s.dtype, {config.vocab_size, hidden});
-    s.ops.embedding(stream, table, input.token_ids, residual);
+    const TensorView table =
+        s.weights.embedding.view(s.dtype, {config.vocab_size, s.share.hidden.count});
+    const TensorView columns = residual.slice_columns(s.share.hidden.begin, s.share.hidden.count);
+    s.ops.embedding(stream, table, input.token_ids, columns);
+    if (s.communicator != nullptr) s.communicator->all_gather(columns, residual);
   }
   const TensorView rotary_table =
       s.arena.view(DType::f32, {num_tokens, config.rope.rotary_dim}, s.layout.rotary_table);
@@ -127,7 +161,7 @@ StageOutput DecoderStage::forward(device::Stream& stream, const StageInput& inpu
   const TensorView normed = s.arena.view(s.dtype, {num_tokens, hidden}, s.layout.normed);
   // What the last sub-layer computed, in f32 like the residual it is added to together with the
   // norm that comes next: one rounding to 16 bits less per sub-layer, and room for the down
-  // projections that overflow f16. In tensor mode the ranks' parts of it are summed before that.
+  // projections that overflow f16. The ranks of a group have parts of it, which are summed.
   const TensorView delta = s.arena.view(DType::f32, {num_tokens, hidden}, s.layout.delta);
   bool delta_pending = false;
   for (std::size_t i = 0; i < s.weights.layers.size(); ++i) {
@@ -156,8 +190,8 @@ void DecoderStage::State::attention(device::Stream& stream,
                                     TensorView rotary_table,
                                     TensorView delta) const {
   const LayerWeights& layer = weights.layers[layer_in_stage];
-  const std::int64_t heads = config.num_heads * config.head_dim;
-  const std::int64_t kv_heads = config.num_kv_heads * config.head_dim;
+  const std::int64_t heads = share.heads.count * config.head_dim;
+  const std::int64_t kv_heads = share.kv_heads.count * config.head_dim;
   const TensorView qkv = arena.view(dtype, {input.num_tokens, heads + 2 * kv_heads}, layout.qkv);
   ops.linear(stream, normed, layer.qkv, vector_of(layer.qkv_bias), qkv);
   // Query and key columns lie side by side: one rotation for both.
@@ -177,10 +211,11 @@ void DecoderStage::State::attention(device::Stream& stream,
        .out = out,
        .kv = kv,
        .metadata = input.attention,
-       .num_heads = config.num_heads,
+       .num_heads = share.heads.count,
        .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim))),
        .window = config.layer_window[layer_index]});
   ops.linear(stream, out, layer.attention_output, vector_of(layer.attention_output_bias), delta);
+  sum_over_group(delta);
 }
 
 void DecoderStage::State::mlp(device::Stream& stream,
@@ -189,13 +224,13 @@ void DecoderStage::State::mlp(device::Stream& stream,
                               TensorView delta) const {
   const LayerWeights& layer = weights.layers[layer_in_stage];
   const std::int64_t num_tokens = normed.rows();
-  const TensorView gate_up =
-      arena.view(dtype, {num_tokens, 2 * config.intermediate_size}, layout.gate_up);
-  const TensorView activated =
-      arena.view(dtype, {num_tokens, config.intermediate_size}, layout.activated);
+  const std::int64_t intermediate = share.intermediate.count;
+  const TensorView gate_up = arena.view(dtype, {num_tokens, 2 * intermediate}, layout.gate_up);
+  const TensorView activated = arena.view(dtype, {num_tokens, intermediate}, layout.activated);
   ops.linear(stream, normed, layer.gate_up, vector_of(layer.gate_up_bias), gate_up);
   ops.gated_activation(stream, gate_up, config.activation, activated);
   ops.linear(stream, activated, layer.down, vector_of(layer.down_bias), delta);
+  sum_over_group(delta);
 }
 
 // Only the rows that are asked for are normed and multiplied by the head, which weighs as much as
@@ -223,9 +258,14 @@ TensorView DecoderStage::State::logits(device::Stream& stream,
                      config.norm_eps,
                      row_normed);
   }
-  const TensorView out = arena.view(DType::f32, {rows, config.vocab_size}, layout.logits);
-  ops.linear(stream, row_normed, weights.head, {}, out);
-  return out;
+  // Rank 0 computes its columns where they belong and collects the others.
+  const bool collects = share.rank == 0;
+  const std::int64_t width = collects ? config.vocab_size : share.vocab.count;
+  const TensorView out = arena.view(DType::f32, {rows, width}, layout.logits);
+  const TensorView mine = out.slice_columns(0, share.vocab.count);
+  ops.linear(stream, row_normed, weights.head, {}, mine);
+  if (communicator != nullptr) communicator->gather(mine, collects ? out : TensorView());
+  return collects ? out : TensorView();
 }
 
 void DecoderStage::State::check_input(const StageInput& input) const {
@@ -243,40 +283,62 @@ void DecoderStage::State::check_input(const StageInput& input) const {
                   weights.layers.size());
 }
 
+parallel::TensorAxes tensor_axes(const ModelConfig& config, const ops::OpsTraits& traits) {
+  parallel::TensorAxes axes = axes_of(config);
+  axes.unit = std::lcm(traits.linear_row_multiple, traits.linear_column_multiple);
+  return axes;
+}
+
 parallel::ModelSizes model_sizes(const ModelConfig& config,
                                  DType dtype,
-                                 const ops::OpsTraits& traits) {
+                                 const ops::OpsTraits& traits,
+                                 const parallel::TensorShare& share) {
   const std::int64_t hidden = config.hidden_size;
-  const std::int64_t intermediate = config.intermediate_size;
-  const std::int64_t heads = config.num_heads * config.head_dim;
-  const std::int64_t kv_heads = config.num_kv_heads * config.head_dim;
+  const std::int64_t intermediate = share.intermediate.count;
+  const std::int64_t heads = share.heads.count * config.head_dim;
+  const std::int64_t kv_heads = share.kv_heads.count * config.head_dim;
   const auto linear = [&](std::int64_t out_features, std::int64_t in_features, bool bias) {
     return ops::packed_linear_bytes(traits, out_features, in_features, dtype) +
            (bias ? static_cast<std::uint64_t>(out_features) * sizeof(float) : 0);
   };
+  const bool sums = share.rank == 0;  // has the biases of what is summed over the group
   const std::uint64_t norm = static_cast<std::uint64_t>(hidden) * sizeof(float);
   const std::uint64_t layer = norm + linear(heads + 2 * kv_heads, hidden, config.qkv_bias) +
-                              linear(hidden, heads, config.attention_output_bias) + norm +
+                              linear(hidden, heads, config.attention_output_bias && sums) + norm +
                               linear(2 * intermediate, hidden, config.mlp_bias) +
-                              linear(hidden, intermediate, config.mlp_bias);
+                              linear(hidden, intermediate, config.mlp_bias && sums);
   const std::uint64_t kv = ops::kv_block_bytes(
-      traits, {.num_kv_heads = config.num_kv_heads, .head_dim = config.head_dim, .dtype = dtype});
-  const ArenaCosts arena = arena_costs(config, dtype);
+      traits, {.num_kv_heads = share.kv_heads.count, .head_dim = config.head_dim, .dtype = dtype});
+  const ArenaCosts arena = arena_costs(config, share, dtype);
   const auto num_layers = static_cast<std::size_t>(config.num_layers);
+  const auto flops = [](std::int64_t out_features, std::int64_t in_features) {
+    return 2.0 * static_cast<double>(out_features) * static_cast<double>(in_features);
+  };
 
   parallel::ModelSizes sizes;
   sizes.layer_weight_bytes.assign(num_layers, layer);
   sizes.layer_kv_bytes_per_block.assign(num_layers, kv);
   sizes.kv_block_size = traits.kv_block_size;
   sizes.embedding_bytes =
-      static_cast<std::uint64_t>(config.vocab_size * hidden) * device::size_of(dtype);
-  sizes.head_bytes = norm + linear(config.vocab_size, hidden, false);
+      static_cast<std::uint64_t>(config.vocab_size * share.hidden.count) * device::size_of(dtype);
+  sizes.head_bytes = norm + linear(share.vocab.count, hidden, false);
   sizes.tied_embedding = config.tie_word_embeddings;
   sizes.vocab_size = config.vocab_size;
   sizes.activation_bytes_per_token = arena.residual_per_token + arena.per_token;
   sizes.logits_bytes_per_row = arena.per_logits_row;
   sizes.fixed_bytes = arena.fixed + traits.scratch_bytes;
+  sizes.hidden_size = hidden;
+  sizes.layer_flops_per_token =
+      flops(heads + 2 * kv_heads, hidden) + flops(hidden, heads) + flops(3 * intermediate, hidden);
+  sizes.layer_flops_per_position = 2 * flops(heads, 1);  // q·k, and the weighted sum of v
+  sizes.head_flops_per_row = flops(share.vocab.count, hidden);
   return sizes;
+}
+
+parallel::ModelSizes model_sizes(const ModelConfig& config,
+                                 DType dtype,
+                                 const ops::OpsTraits& traits) {
+  return model_sizes(config, dtype, traits, parallel::whole_share(axes_of(config)));
 }
 
 }  // namespace fastchat::model

@@ -10,6 +10,7 @@
 #include "model/model_config.h"
 #include "model/weight_source.h"
 #include "ops/ops.h"
+#include "parallel/communicator.h"
 #include "parallel/placement.h"
 #include "parallel/planner.h"
 
@@ -44,15 +45,17 @@ struct StageOutput {
   // f32 [num_tokens, hidden_size]; all but the last stage. Valid until the next forward: in the
   // arena of the first stage, input.hidden itself of later ones.
   ops::TensorView hidden;
-  ops::TensorView logits;  // f32 [num_logits, vocab_size]; last stage. In the arena
+  ops::TensorView logits;  // f32 [num_logits, vocab_size]; last stage, rank 0 of its group. In the
+                           // arena
 };
 
-/// Rank thread only.
+/// One rank's part of a stage. Rank thread only.
 class DecoderStage {
  public:
   /// Loads and packs the weights of `placement` layer by layer; `dtype` is the dtype of linear
   /// weights, activations and KV. `max_model_len` fixes rope scalings that depend on the length.
-  /// Throws Failure, OutOfMemory.
+  /// `communicator` is this rank's end of the group that `placement` names, and outlives the stage;
+  /// nullptr for a group of one. Throws Failure, OutOfMemory.
   DecoderStage(const ModelConfig& config,
                const parallel::StagePlacement& placement,
                device::DType dtype,
@@ -61,7 +64,8 @@ class DecoderStage {
                ops::Ops& ops,
                device::Stream& stream,
                WeightSource& weights,
-               const LoadProgress& progress);
+               const LoadProgress& progress,
+               parallel::Communicator* communicator = nullptr);
   ~DecoderStage();
 
   /// Enqueues one forward pass on `stream`.
@@ -77,8 +81,16 @@ class DecoderStage {
   std::unique_ptr<State> state_;
 };
 
-/// The planner's view of a model: bytes as the stages will allocate them. `dtype` as in
-/// DecoderStage.
+/// The axes along which a group of devices can share a stage's tensors.
+parallel::TensorAxes tensor_axes(const ModelConfig& config, const ops::OpsTraits& traits);
+
+/// The planner's view of what one rank with `share` of every tensor has: bytes as the stages will
+/// allocate them, and the work of a token. `dtype` as in DecoderStage.
+parallel::ModelSizes model_sizes(const ModelConfig& config,
+                                 device::DType dtype,
+                                 const ops::OpsTraits& traits,
+                                 const parallel::TensorShare& share);
+/// Of a device that has all of its layers' tensors.
 parallel::ModelSizes model_sizes(const ModelConfig& config,
                                  device::DType dtype,
                                  const ops::OpsTraits& traits);

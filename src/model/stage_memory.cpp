@@ -14,12 +14,13 @@ constexpr std::uint64_t kNumParts = 13;
 
 // Bytes per token or per row of each part.
 struct Widths {
-  Widths(const ModelConfig& config, device::DType dtype) {
+  Widths(const ModelConfig& config, const parallel::TensorShare& share, device::DType dtype) {
     const std::uint64_t element = device::size_of(dtype);
     const auto hidden_size = static_cast<std::uint64_t>(config.hidden_size);
-    const auto heads = static_cast<std::uint64_t>(config.num_heads * config.head_dim);
-    const auto kv_heads = static_cast<std::uint64_t>(config.num_kv_heads * config.head_dim);
-    const auto intermediate = static_cast<std::uint64_t>(config.intermediate_size);
+    const auto heads = static_cast<std::uint64_t>(share.heads.count * config.head_dim);
+    const auto kv_heads = static_cast<std::uint64_t>(share.kv_heads.count * config.head_dim);
+    const auto intermediate = static_cast<std::uint64_t>(share.intermediate.count);
+    const std::int64_t vocab = share.rank == 0 ? config.vocab_size : share.vocab.count;
     residual = hidden_size * sizeof(float);
     rotary_table = static_cast<std::uint64_t>(config.rope.rotary_dim) * sizeof(float);
     hidden = hidden_size * element;
@@ -27,7 +28,7 @@ struct Widths {
     attention = heads * element;
     gate_up = 2 * intermediate * element;
     activated = intermediate * element;
-    logits = static_cast<std::uint64_t>(config.vocab_size) * sizeof(float);
+    logits = static_cast<std::uint64_t>(vocab) * sizeof(float);
     inverse_frequencies = rotary_table / 2;
   }
   /// The larger of the two halves of a layer.
@@ -39,8 +40,10 @@ struct Widths {
 
 }  // namespace
 
-ArenaCosts arena_costs(const ModelConfig& config, device::DType dtype) {
-  const Widths widths(config, dtype);
+ArenaCosts arena_costs(const ModelConfig& config,
+                       const parallel::TensorShare& share,
+                       device::DType dtype) {
+  const Widths widths(config, share, dtype);
   return {.residual_per_token = widths.residual,
           .per_token = widths.rotary_table + widths.hidden + widths.residual + widths.shared(),
           .per_logits_row = 2 * widths.residual + widths.hidden + widths.logits,
@@ -48,12 +51,13 @@ ArenaCosts arena_costs(const ModelConfig& config, device::DType dtype) {
 }
 
 ArenaLayout::ArenaLayout(const ModelConfig& config,
+                         const parallel::TensorShare& share,
                          device::DType dtype,
                          const StepLimits& limits,
                          bool has_embedding,
                          bool has_head) {
-  const Widths widths(config, dtype);
-  const ArenaCosts costs = arena_costs(config, dtype);
+  const Widths widths(config, share, dtype);
+  const ArenaCosts costs = arena_costs(config, share, dtype);
   const auto tokens = static_cast<std::uint64_t>(limits.max_num_tokens);
   const auto rows = static_cast<std::uint64_t>(has_head ? limits.max_logits_rows : 0);
   const std::uint64_t residual_tokens = has_embedding ? tokens : 0;

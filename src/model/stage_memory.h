@@ -17,12 +17,17 @@ struct ArenaCosts {
   std::uint64_t fixed = 0;  // rotary frequencies, alignment of every part
 };
 
-ArenaCosts arena_costs(const ModelConfig& config, device::DType dtype);
+ArenaCosts arena_costs(const ModelConfig& config,
+                       const parallel::TensorShare& share,
+                       device::DType dtype);
 
 /// Byte offsets of the arena's parts, for the largest step. Parts of the two halves of a layer
-/// share their memory.
+/// share their memory. Heads, intermediate and vocabulary are those of the rank's share; rank 0 of
+/// a group collects the logits of the whole vocabulary.
 struct ArenaLayout {
+  ArenaLayout() = default;
   ArenaLayout(const ModelConfig& config,
+              const parallel::TensorShare& share,
               device::DType dtype,
               const StepLimits& limits,
               bool has_embedding,

@@ -11,6 +11,41 @@
 namespace fastchat::model {
 namespace {
 
+using parallel::AxisRange;
+using parallel::TensorShare;
+
+/// What is taken of a checkpoint's tensor.
+struct Part {
+  std::string name;
+  std::int64_t num_rows = 0;
+  std::int64_t num_columns = 0;  // of the whole tensor; 0: a vector
+  AxisRange rows;
+  AxisRange columns;
+  bool counted = true;  // in the progress: no other rank counts the same bytes
+};
+
+Part matrix(std::string name,
+            std::int64_t num_rows,
+            std::int64_t num_columns,
+            const AxisRange& rows,
+            const AxisRange& columns) {
+  return {.name = std::move(name),
+          .num_rows = num_rows,
+          .num_columns = num_columns,
+          .rows = rows,
+          .columns = columns};
+}
+
+Part vector(std::string name, std::int64_t size, const AxisRange& rows) {
+  return {.name = std::move(name), .num_rows = size, .rows = rows};
+}
+
+/// The same on every rank; rank 0 reports it.
+Part replicated(Part part, const TensorShare& share) {
+  part.counted = share.rank == 0;
+  return part;
+}
+
 // Packs tensors of one source. What it took is given back once the stream has passed.
 class Loader {
  public:
@@ -29,25 +64,14 @@ class Loader {
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  /// Tensors [rows, columns] of the same columns, one below the other.
-  ops::PackedLinear linear(std::initializer_list<std::pair<std::string, std::int64_t>> tensors,
-                           std::int64_t columns,
-                           device::DType dtype) {
-    slices_.clear();
-    for (const auto& [name, rows] : tensors) slices_.push_back(get(name, {rows, columns}));
+  /// Parts of tensors of the same number of columns, one below the other.
+  ops::PackedLinear linear(std::initializer_list<Part> parts, device::DType dtype) {
+    slice(parts);
     return ops_.pack_linear(stream_, slices_, dtype);
   }
-  /// Tensors [rows], one after the other, in f32.
-  ops::Buffer vector(std::initializer_list<std::pair<std::string, std::int64_t>> tensors) {
-    slices_.clear();
-    for (const auto& [name, rows] : tensors) slices_.push_back(get(name, {rows}));
-    return ops_.pack_plain(stream_, slices_, device::DType::f32);
-  }
-  ops::Buffer table(const std::string& name,
-                    std::int64_t rows,
-                    std::int64_t columns,
-                    device::DType dtype) {
-    slices_ = {get(name, {rows, columns})};
+  /// Parts of tensors, one below the other.
+  ops::Buffer plain(std::initializer_list<Part> parts, device::DType dtype = device::DType::f32) {
+    slice(parts);
     return ops_.pack_plain(stream_, slices_, dtype);
   }
 
@@ -61,10 +85,23 @@ class Loader {
   }
 
  private:
-  ops::WeightSlice get(const std::string& name, std::initializer_list<std::int64_t> shape) {
-    const ops::WeightSlice slice = source_.get(name, std::span(shape.begin(), shape.size()));
-    names_.push_back(name);
-    bytes_ += static_cast<std::uint64_t>(slice.rows * slice.columns) * device::size_of(slice.dtype);
+  void slice(std::initializer_list<Part> parts) {
+    slices_.clear();
+    for (const Part& part : parts) slices_.push_back(get(part));
+  }
+
+  ops::WeightSlice get(const Part& part) {
+    const std::int64_t shape[] = {part.num_rows, part.num_columns};
+    ops::WeightSlice slice = source_.get(part.name, std::span(shape, part.num_columns > 0 ? 2 : 1));
+    names_.push_back(part.name);
+    const std::uint64_t element = device::size_of(slice.dtype);
+    slice.data =
+        static_cast<const char*>(slice.data) +
+        static_cast<std::uint64_t>(part.rows.begin * slice.row_stride + part.columns.begin) *
+            element;
+    slice.rows = part.rows.count;
+    if (part.num_columns > 0) slice.columns = part.columns.count;
+    if (part.counted) bytes_ += static_cast<std::uint64_t>(slice.rows * slice.columns) * element;
     return slice;
   }
 
@@ -77,7 +114,13 @@ class Loader {
   std::uint64_t bytes_ = 0;
 };
 
+/// In elements instead of heads.
+AxisRange columns_of(const AxisRange& heads, std::int64_t head_dim) {
+  return {heads.begin * head_dim, heads.count * head_dim};
+}
+
 void load_layer(const ModelConfig& config,
+                const TensorShare& share,
                 const TensorNames& names,
                 std::int64_t layer,
                 device::DType dtype,
@@ -89,27 +132,48 @@ void load_layer(const ModelConfig& config,
   const std::int64_t intermediate = config.intermediate_size;
   const std::int64_t heads = config.num_heads * config.head_dim;
   const std::int64_t kv_heads = config.num_kv_heads * config.head_dim;
+  const AxisRange all_hidden{0, hidden};
+  const AxisRange my_heads = columns_of(share.heads, config.head_dim);
+  const AxisRange my_kv_heads = columns_of(share.kv_heads, config.head_dim);
+  // A KV head that several ranks have is reported by the one with the first of its query heads.
+  const bool counts_kv =
+      share.heads.begin * config.num_kv_heads % config.num_heads == 0 || share.rank == 0;
+  const auto of_kv = [&](Part part) {
+    part.counted = counts_kv;
+    return part;
+  };
+  const auto norm = [&](std::string_view name) {
+    return replicated(vector(names.in_layer(layer, name), hidden, all_hidden), share);
+  };
 
-  out.attention_norm = loader.vector({{names.in_layer(layer, names.attention_norm), hidden}});
-  out.qkv = loader.linear(
-      {{weight(names.q), heads}, {weight(names.k), kv_heads}, {weight(names.v), kv_heads}},
-      hidden,
-      dtype);
+  out.attention_norm = loader.plain({norm(names.attention_norm)});
+  out.qkv =
+      loader.linear({matrix(weight(names.q), heads, hidden, my_heads, all_hidden),
+                     of_kv(matrix(weight(names.k), kv_heads, hidden, my_kv_heads, all_hidden)),
+                     of_kv(matrix(weight(names.v), kv_heads, hidden, my_kv_heads, all_hidden))},
+                    dtype);
   if (config.qkv_bias)
-    out.qkv_bias = loader.vector(
-        {{bias(names.q), heads}, {bias(names.k), kv_heads}, {bias(names.v), kv_heads}});
-  out.attention_output = loader.linear({{weight(names.attention_output), hidden}}, heads, dtype);
-  if (config.attention_output_bias)
-    out.attention_output_bias = loader.vector({{bias(names.attention_output), hidden}});
+    out.qkv_bias = loader.plain({vector(bias(names.q), heads, my_heads),
+                                 of_kv(vector(bias(names.k), kv_heads, my_kv_heads)),
+                                 of_kv(vector(bias(names.v), kv_heads, my_kv_heads))});
+  out.attention_output = loader.linear(
+      {matrix(weight(names.attention_output), hidden, heads, all_hidden, my_heads)}, dtype);
+  if (config.attention_output_bias && share.rank == 0)
+    out.attention_output_bias =
+        loader.plain({vector(bias(names.attention_output), hidden, all_hidden)});
 
-  out.mlp_norm = loader.vector({{names.in_layer(layer, names.mlp_norm), hidden}});
+  out.mlp_norm = loader.plain({norm(names.mlp_norm)});
   out.gate_up = loader.linear(
-      {{weight(names.gate), intermediate}, {weight(names.up), intermediate}}, hidden, dtype);
-  out.down = loader.linear({{weight(names.down), hidden}}, intermediate, dtype);
+      {matrix(weight(names.gate), intermediate, hidden, share.intermediate, all_hidden),
+       matrix(weight(names.up), intermediate, hidden, share.intermediate, all_hidden)},
+      dtype);
+  out.down = loader.linear(
+      {matrix(weight(names.down), hidden, intermediate, all_hidden, share.intermediate)}, dtype);
   if (config.mlp_bias) {
-    out.gate_up_bias =
-        loader.vector({{bias(names.gate), intermediate}, {bias(names.up), intermediate}});
-    out.down_bias = loader.vector({{bias(names.down), hidden}});
+    out.gate_up_bias = loader.plain({vector(bias(names.gate), intermediate, share.intermediate),
+                                     vector(bias(names.up), intermediate, share.intermediate)});
+    if (share.rank == 0)
+      out.down_bias = loader.plain({vector(bias(names.down), hidden, all_hidden)});
   }
 }
 
@@ -117,22 +181,26 @@ void load_layer(const ModelConfig& config,
 
 StageWeights load_stage_weights(const ModelConfig& config,
                                 const parallel::StagePlacement& placement,
+                                const parallel::TensorShare& share,
                                 device::DType dtype,
                                 ops::Ops& ops,
                                 device::Stream& stream,
                                 WeightSource& source,
                                 const LoadProgress& progress) {
   const TensorNames& names = family_of(config.architecture, "model configuration").names;
+  const std::int64_t hidden = config.hidden_size;
+  const std::int64_t vocab = config.vocab_size;
   StageWeights weights;  // before the loader: it outlives what the loader waits for
   Loader loader(ops, stream, source, progress);
   if (placement.has_embedding) {
-    weights.embedding =
-        loader.table(std::string(names.embedding), config.vocab_size, config.hidden_size, dtype);
+    weights.embedding = loader.plain(
+        {matrix(std::string(names.embedding), vocab, hidden, {0, vocab}, share.hidden)}, dtype);
     loader.finish();
   }
   weights.layers.resize(static_cast<std::size_t>(placement.num_layers));
   for (int i = 0; i < placement.num_layers; ++i) {
     load_layer(config,
+               share,
                names,
                placement.first_layer + i,
                dtype,
@@ -141,13 +209,16 @@ StageWeights load_stage_weights(const ModelConfig& config,
     loader.finish();
   }
   if (placement.has_head) {
-    weights.final_norm = loader.vector({{std::string(names.final_norm), config.hidden_size}});
+    weights.final_norm = loader.plain(
+        {replicated(vector(std::string(names.final_norm), hidden, {0, hidden}), share)});
     loader.finish();
     const bool tied = config.tie_word_embeddings;
-    weights.head =
-        loader.linear({{std::string(tied ? names.embedding : names.head), config.vocab_size}},
-                      config.hidden_size,
-                      dtype);
+    weights.head = loader.linear({matrix(std::string(tied ? names.embedding : names.head),
+                                         vocab,
+                                         hidden,
+                                         share.vocab,
+                                         {0, hidden})},
+                                 dtype);
     loader.finish(/*report=*/!tied);  // the first stage has reported the embedding
   }
   return weights;

@@ -9,7 +9,8 @@
 namespace fastchat::model {
 
 /// Linear weights are in the stage's dtype; norm weights and biases in f32. Absent biases are
-/// empty.
+/// empty. Sizes are those of the rank's share; biases of what the ranks' parts are summed into are
+/// on rank 0.
 struct LayerWeights {
   ops::Buffer attention_norm;  // [hidden]
   ops::PackedLinear qkv;       // q rows, then k, then v
@@ -24,7 +25,7 @@ struct LayerWeights {
 };
 
 struct StageWeights {
-  ops::Buffer embedding;  // dtype [vocab, hidden]; first stage
+  ops::Buffer embedding;  // dtype [vocab, hidden columns of the share]; first stage
   std::vector<LayerWeights> layers;
   ops::Buffer final_norm;  // [hidden]; last stage
   ops::PackedLinear head;  // last stage
@@ -34,6 +35,7 @@ struct StageWeights {
 /// held by the source at a time. Throws Failure, OutOfMemory.
 StageWeights load_stage_weights(const ModelConfig& config,
                                 const parallel::StagePlacement& placement,
+                                const parallel::TensorShare& share,
                                 device::DType dtype,
                                 ops::Ops& ops,
                                 device::Stream& stream,

@@ -20,6 +20,10 @@ struct SchedulerConfig {
   std::int64_t max_num_batched_tokens = 2048;  // token budget of a step
   std::int64_t max_num_seqs = 64;              // sequences running at once
   std::int64_t max_logits_rows = 64;
+  /// Stages that compute at once (pipeline mode): the sequences that decode are dealt out to as
+  /// many steps, so that one need not leave the last stage before the next enters the first. 1:
+  /// every step takes them all.
+  int num_micro_batches = 1;
   std::int64_t max_waiting = 1024;  // requests queued before submit() answers `overloaded`
   bool prefix_cache = true;
   std::int64_t vocab_size = 0;

@@ -133,26 +133,31 @@ struct Command {
 struct RankStep {
   ops::Buffer staging;       // host, StepLayout
   ops::Buffer integers;      // device, StepLayout
-  ops::Buffer hidden_out;    // device; all but the last rank: f32 [max_num_tokens, hidden_size]
-  ops::Buffer outputs;       // device, OutputLayout; last rank
-  ops::Buffer host_outputs;  // host, OutputLayout; last rank
-  ops::Buffer sampled;  // device; first rank of several: tokens sampled by this step, copied from
-                        // the last rank
+  ops::Buffer hidden_out;    // device; all but the last stage: f32 [max_num_tokens, hidden_size]
+  ops::Buffer outputs;       // device, OutputLayout; the sampler
+  ops::Buffer host_outputs;  // host, OutputLayout; the sampler
+  ops::Buffer sampled;       // device; first stage: tokens sampled by this step, copied from the
+                             // sampler, unless that is this rank
   std::unique_ptr<device::Event> hidden_ready;  // hidden_out is written
-  std::unique_ptr<device::Event> done;          // last rank: outputs are on the host
+  std::unique_ptr<device::Event> done;          // the sampler: outputs are on the host
 };
 
 }  // namespace
 
 struct ModelRunner::Impl {
+  /// One device of one stage.
   struct Rank {
+    std::size_t stage_index = 0;
+    std::size_t group_rank = 0;  // among the devices of the stage
     ops::Ops* ops = nullptr;
     std::unique_ptr<device::Stream> stream;
+    std::unique_ptr<parallel::Communicator> communicator;  // of several devices of one stage
     std::unique_ptr<model::DecoderStage> stage;
     std::unique_ptr<KvCache> kv;
     std::vector<RankStep> steps;
-    ops::Buffer hidden_in;  // device; all but the first rank
-    StepGate enqueued;      // this rank has enqueued its part of a step
+    ops::Buffer hidden_in;                    // device; all but the first stage
+    StepGate enqueued;                        // this rank has enqueued its part of a step
+    std::vector<std::uint64_t> source_steps;  // of the step being enqueued
     std::unique_ptr<BoundedQueue<Command>> commands;
     std::thread thread;
     std::uint64_t allocated_bytes = 0;
@@ -163,7 +168,8 @@ struct ModelRunner::Impl {
   device::DType dtype;
   ModelRunnerOptions options;
   StepShape limits;
-  std::vector<Rank> ranks;
+  std::vector<Rank> ranks;               // stage by stage
+  std::vector<std::size_t> first_ranks;  // of each stage
   std::vector<StepSlot> slots;
   std::uint64_t num_submitted = 0;
   std::uint64_t num_taken = 0;
@@ -172,6 +178,8 @@ struct ModelRunner::Impl {
   std::mutex state_mutex;  // start-up and recovery: how many ranks have answered
   std::condition_variable state_changed;
   std::size_t num_answered = 0;
+  bool may_load = false;
+  bool is_stopping = false;
   std::exception_ptr start_failure;
 
   Impl(const model::ModelConfig& model_config,
@@ -182,8 +190,16 @@ struct ModelRunner::Impl {
         plan(model_plan),
         dtype(model_dtype),
         options(runner_options),
-        ranks(model_plan.placement.stages.size()),
+        ranks(count_ranks(model_plan)),
         slots(static_cast<std::size_t>(runner_options.max_outstanding)) {
+    std::size_t r = 0;
+    for (std::size_t stage = 0; stage < plan.placement.stages.size(); ++stage) {
+      first_ranks.push_back(r);
+      for (std::size_t i = 0; i < plan.placement.stages[stage].devices.size(); ++i, ++r) {
+        ranks[r].stage_index = stage;
+        ranks[r].group_rank = i;
+      }
+    }
     const auto max_seqs = static_cast<std::size_t>(plan.max_num_seqs);
     limits = {.num_tokens = static_cast<std::size_t>(plan.max_num_batched_tokens),
               .num_seqs = max_seqs,
@@ -193,17 +209,34 @@ struct ModelRunner::Impl {
               .num_source_steps = slots.size()};
   }
 
+  static std::size_t count_ranks(const parallel::Plan& plan) {
+    std::size_t count = 0;
+    for (const parallel::StagePlacement& stage : plan.placement.stages)
+      count += stage.devices.size();
+    return count;
+  }
+
   std::int64_t max_blocks() const {
     return (plan.max_model_len + plan.kv_block_size - 1) / plan.kv_block_size;
   }
-  /// Sources of tokens concern the first rank only, rows of logits the last.
+  /// Sources of tokens concern the first stage only, rows of logits the last.
   StepShape shape_for(std::size_t r, StepShape shape) const {
-    if (!is_first(r)) shape.num_source_steps = 0;
-    if (!is_last(r)) shape.num_logits = shape.num_targets = 0;
+    if (!in_first_stage(r)) shape.num_source_steps = 0;
+    if (!in_last_stage(r)) shape.num_logits = shape.num_targets = 0;
     return shape;
   }
-  bool is_first(std::size_t rank) const { return rank == 0; }
-  bool is_last(std::size_t rank) const { return rank + 1 == ranks.size(); }
+  bool in_first_stage(std::size_t r) const { return ranks[r].stage_index == 0; }
+  bool in_last_stage(std::size_t r) const {
+    return ranks[r].stage_index + 1 == plan.placement.stages.size();
+  }
+  /// The rank that has the logits.
+  std::size_t sampler() const { return first_ranks.back(); }
+  /// The rank of the stage before whose hidden states rank r takes: all of that stage have them.
+  std::size_t sender_to(std::size_t r) const {
+    const std::size_t stage = ranks[r].stage_index - 1;
+    const std::size_t size = plan.placement.stages[stage].devices.size();
+    return first_ranks[stage] + ranks[r].group_rank % size;
+  }
 
   // ---- start and stop ----
 
@@ -216,31 +249,80 @@ struct ModelRunner::Impl {
       if (progress) progress(bytes);
     };
     for (std::size_t r = 0; r < ranks.size(); ++r) {
-      const auto device = static_cast<std::size_t>(plan.placement.stages[r].devices.front());
-      ranks[r].ops = device_ops.at(device);
+      const parallel::StagePlacement& placement = plan.placement.stages[ranks[r].stage_index];
+      ranks[r].ops =
+          device_ops.at(static_cast<std::size_t>(placement.devices[ranks[r].group_rank]));
       ranks[r].commands = std::make_unique<BoundedQueue<Command>>(slots.size() + 1);
-      ranks[r].thread = std::thread([this, r, &weights, &locked_progress] {
-        bool ready = false;
-        try {
-          prepare_rank(r, weights, locked_progress);
-          ready = true;
-        } catch (...) {
-          const std::lock_guard lock(state_mutex);
-          if (!start_failure) start_failure = std::current_exception();
-        }
-        answer();
-        if (ready) serve_rank(r);
-        release_rank(r);
-      });
+      ranks[r].thread = std::thread(
+          [this, r, &weights, &locked_progress] { run_rank(r, weights, locked_progress); });
     }
-    await_answers();
+    await_answers();  // every rank has a stream
+    if (!start_failure) attempt([&] { connect_groups(); });
+    if (!start_failure) {
+      let_load();
+      await_answers();
+    }
     if (start_failure) {
       stop();
       std::rethrow_exception(start_failure);
     }
   }
 
+  /// The life of a rank's thread, which alone touches its device.
+  void run_rank(std::size_t r, model::WeightSource& weights, const model::LoadProgress& progress) {
+    const bool is_open = attempt([&] { ranks[r].stream = ranks[r].ops->device().create_stream(); });
+    answer();
+    if (await_load()) {
+      const bool is_ready = is_open && attempt([&] { prepare_rank(r, weights, progress); });
+      answer();
+      if (is_ready) serve_rank(r);
+    }
+    release_rank(r);
+  }
+
+  /// Keeps the first failure of start-up.
+  template <typename Work>
+  bool attempt(Work&& work) {
+    try {
+      work();
+      return true;
+    } catch (...) {
+      const std::lock_guard lock(state_mutex);
+      if (!start_failure) start_failure = std::current_exception();
+      return false;
+    }
+  }
+
+  void connect_groups() {
+    for (std::size_t stage = 0; stage < first_ranks.size(); ++stage) {
+      const std::size_t size = plan.placement.stages[stage].devices.size();
+      if (size == 1) continue;
+      std::vector<device::Stream*> streams;
+      for (std::size_t i = 0; i < size; ++i)
+        streams.push_back(ranks[first_ranks[stage] + i].stream.get());
+      auto ends = parallel::create_communicators(streams);
+      for (std::size_t i = 0; i < size; ++i)
+        ranks[first_ranks[stage] + i].communicator = std::move(ends[i]);
+    }
+  }
+
+  void let_load() {
+    const std::lock_guard lock(state_mutex);
+    may_load = true;
+    state_changed.notify_all();
+  }
+  bool await_load() {
+    std::unique_lock lock(state_mutex);
+    state_changed.wait(lock, [&] { return may_load || is_stopping; });
+    return may_load;
+  }
+
   void stop() {
+    {
+      const std::lock_guard lock(state_mutex);
+      is_stopping = true;
+      state_changed.notify_all();
+    }
     for (Rank& rank : ranks)
       if (rank.commands) rank.commands->close();
     for (Rank& rank : ranks)
@@ -264,8 +346,7 @@ struct ModelRunner::Impl {
     Rank& rank = ranks[r];
     device::Device& device = rank.ops->device();
     const std::uint64_t before = device.memory().allocated_bytes;
-    rank.stream = device.create_stream();
-    const parallel::StagePlacement& placement = plan.placement.stages[r];
+    const parallel::StagePlacement& placement = plan.placement.stages[rank.stage_index];
     const model::StepLimits step_limits{.max_num_tokens = plan.max_num_batched_tokens,
                                         .max_num_seqs = plan.max_num_seqs,
                                         .max_logits_rows = plan.max_logits_rows};
@@ -277,28 +358,31 @@ struct ModelRunner::Impl {
                                                        *rank.ops,
                                                        *rank.stream,
                                                        weights,
-                                                       progress);
+                                                       progress,
+                                                       rank.communicator.get());
     rank.kv =
         std::make_unique<KvCache>(*rank.ops, *rank.stage, placement.num_layers, plan.num_kv_blocks);
 
     const std::size_t hidden_bytes =
         limits.num_tokens * static_cast<std::size_t>(config.hidden_size) * sizeof(float);
-    if (!is_first(r)) rank.hidden_in = device.allocate(hidden_bytes, "hand-over of hidden states");
+    if (!in_first_stage(r))
+      rank.hidden_in = device.allocate(hidden_bytes, "hand-over of hidden states");
     const StepLayout layout(shape_for(r, limits));
     const OutputLayout outputs(limits.num_logits, kMaxLogprobs);
     rank.steps.resize(slots.size());
     for (RankStep& step : rank.steps) {
       step.staging = device.allocate_host(layout.size_bytes);
       step.integers = device.allocate(layout.size_bytes, "step input");
-      if (is_last(r)) {
+      if (r == sampler()) {
         step.outputs = device.allocate(outputs.size_bytes, "step output");
         step.host_outputs = device.allocate_host(outputs.size_bytes);
         step.done = device.create_event();
-      } else {
+      }
+      if (!in_last_stage(r)) {
         step.hidden_out = device.allocate(hidden_bytes, "hand-over of hidden states");
         step.hidden_ready = device.create_event();
       }
-      if (is_first(r) && !is_last(r))
+      if (in_first_stage(r) && r != sampler())
         step.sampled =
             device.allocate(align_up(limits.num_seqs * sizeof(std::int32_t)), "step input");
     }
@@ -319,6 +403,7 @@ struct ModelRunner::Impl {
     rank.hidden_in.reset();
     rank.kv.reset();
     rank.stage.reset();
+    rank.communicator.reset();
     rank.stream.reset();
   }
 
@@ -337,12 +422,20 @@ struct ModelRunner::Impl {
       }
       StepSlot& slot = slots[command->slot];
       try {
-        if (slot.get_error().empty()) enqueue_step(r, command->slot);
+        require_no_error(slot);
+        enqueue_step(r, command->slot);
       } catch (const std::exception& failure) {
         slot.set_error(fmt::format("rank {}: {}", r, failure.what()));
+        // The others of the group would wait for what is not enqueued here.
+        if (ranks[r].communicator) ranks[r].communicator->abort(slot.get_error());
       }
       ranks[r].enqueued.post(slot.input.step_id);
     }
+  }
+
+  static void require_no_error(StepSlot& slot) {
+    const std::string error = slot.get_error();
+    if (!error.empty()) throw Failure(error);
   }
 
   void enqueue_step(std::size_t r, std::size_t slot_index) {
@@ -352,15 +445,15 @@ struct ModelRunner::Impl {
     device::Stream& stream = *rank.stream;
 
     // Token sources grouped by the step that samples them.
-    std::vector<std::uint64_t>& source_steps = source_steps_scratch;
-    if (is_first(r)) {
-      source_steps.clear();
+    std::vector<std::uint64_t>& source_steps = rank.source_steps;
+    source_steps.clear();
+    if (in_first_stage(r)) {
       for (const TokenSource& source : input.token_sources)
         if (std::find(source_steps.begin(), source_steps.end(), source.step_id) ==
             source_steps.end())
           source_steps.push_back(source.step_id);
     }
-    const std::size_t num_source_steps = is_first(r) ? source_steps.size() : 0;
+    const std::size_t num_source_steps = source_steps.size();
     const StepShape shape = shape_for(r,
                                       {.num_tokens = input.tokens.size(),
                                        .num_seqs = input.context_lens.size(),
@@ -385,7 +478,7 @@ struct ModelRunner::Impl {
     put(layout.query_starts, input.query_starts);
     put(layout.context_lens, input.context_lens);
     put(layout.block_table, input.block_table);
-    if (is_last(r)) {
+    if (in_last_stage(r)) {
       put(layout.logits_rows, input.logits_rows);
       put(layout.targets, input.targets);
     }
@@ -420,12 +513,12 @@ struct ModelRunner::Impl {
           std::max<std::int64_t>(stage_input.attention.max_context_len, input.context_lens[i]);
     }
     stage_input.kv = rank.kv->layers();
-    if (is_last(r)) {
+    if (in_last_stage(r)) {
       stage_input.num_logits = num_logits;
       stage_input.logits_rows = integers(layout.logits_rows, num_logits);
     }
 
-    if (is_first(r)) {
+    if (in_first_stage(r)) {
       stage_input.token_ids = integers(layout.tokens, num_tokens);
       for (std::size_t i = 0; i < num_source_steps; ++i)
         resolve_tokens(r,
@@ -433,9 +526,9 @@ struct ModelRunner::Impl {
                        stage_input.token_ids,
                        integers(layout.sources + i * source_stride, num_tokens));
     } else {
-      Rank& previous = ranks[r - 1];
+      Rank& previous = ranks[sender_to(r)];
       previous.enqueued.wait(input.step_id);
-      if (!slots[slot_index].get_error().empty()) return;
+      require_no_error(slots[slot_index]);
       RankStep& sent = previous.steps[slot_index];
       stream.wait(*sent.hidden_ready);
       stage_input.hidden = rank.hidden_in.view(DType::f32, {num_tokens, config.hidden_size});
@@ -446,29 +539,28 @@ struct ModelRunner::Impl {
     }
 
     const model::StageOutput output = rank.stage->forward(stream, stage_input);
-    if (is_last(r)) {
+    if (r == sampler()) {
       choose_tokens(rank, step, input, output.logits, layout);
       stream.record(*step.done);
-    } else {
+    } else if (!in_last_stage(r)) {
       stream.copy(step.hidden_out.data(), output.hidden.data(), output.hidden.size_bytes());
       stream.record(*step.hidden_ready);
     }
   }
 
-  /// Fills in tokens sampled by an outstanding step, which the last rank has enqueued or is about
-  /// to.
+  /// Fills in tokens sampled by an outstanding step, which the sampler has enqueued or is about to.
   void resolve_tokens(std::size_t r,
                       std::uint64_t source_step,
                       TensorView token_ids,
                       TensorView sources) {
     Rank& rank = ranks[r];
-    Rank& last = ranks.back();
+    Rank& last = ranks[sampler()];
     const std::size_t source_slot = source_step % slots.size();
-    if (!is_last(r)) last.enqueued.wait(source_step);
+    if (r != sampler()) last.enqueued.wait(source_step);
     // All rows the slot can hold: the source step's own input may have been taken and replaced
     // meanwhile.
     TensorView sampled = last.steps[source_slot].outputs.view(DType::i32, {plan.max_num_seqs});
-    if (!is_last(r)) {
+    if (r != sampler()) {
       const TensorView local =
           rank.steps[source_slot].sampled.view(DType::i32, {plan.max_num_seqs});
       rank.stream->wait(*last.steps[source_slot].done);
@@ -542,6 +634,8 @@ struct ModelRunner::Impl {
   void recover() {
     for (Rank& rank : ranks) rank.commands->push({.kind = Command::Kind::recover});
     await_answers();
+    for (const std::size_t first : first_ranks)
+      if (ranks[first].communicator) ranks[first].communicator->reset();
     needs_recovery = false;
   }
 
@@ -558,7 +652,7 @@ struct ModelRunner::Impl {
     output.top_tokens.clear();
     output.top_logprobs.clear();
     output.error = slot.get_error();
-    const RankStep& step = ranks.back().steps[slot_index];
+    const RankStep& step = ranks[sampler()].steps[slot_index];
     if (output.error.empty()) {
       try {
         step.done->synchronize();
@@ -597,8 +691,7 @@ struct ModelRunner::Impl {
     output.top_logprobs.assign(top_logprobs, top_logprobs + num_logits * width);
   }
 
-  StepOutput spare_output;                          // engine thread only
-  std::vector<std::uint64_t> source_steps_scratch;  // first rank's thread only
+  StepOutput spare_output;  // engine thread only
 };
 
 void add_step_buffers(parallel::ModelSizes& sizes,

@@ -1,5 +1,6 @@
-// Runs steps on the ranks of a placed model: a thread per rank enqueues its stage's work, hidden
-// states and sampled tokens pass between devices through the device seam.
+// Runs steps on the ranks of a placed model: a thread per rank enqueues its part of its stage's
+// work; hidden states and sampled tokens pass between stages through the device seam, the devices
+// of one stage meet in its communicator.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,8 @@
 namespace fastchat::engine {
 
 struct ModelRunnerOptions {
-  int max_outstanding = 2;  // steps in flight; each has its own staging and output memory
+  int max_outstanding = 2;  // steps in flight; each has its own staging and output memory. A
+                            // pipeline needs one more than it has stages
 };
 
 /// Adds what the runner allocates beside the stages (staging, hand-over and output memory) to the
@@ -42,8 +44,8 @@ class ModelRunner : public StepExecutor {
   StepInput recycle(StepOutput output) override;
   int max_outstanding() const override;
 
-  /// Device memory held per rank, in the order of stages: weights, KV, arena and step memory
-  /// together.
+  /// Device memory held per rank, in the order of stages and of devices in a stage: weights, KV,
+  /// arena and step memory together.
   std::vector<std::uint64_t> allocated_bytes() const;
 
  private:

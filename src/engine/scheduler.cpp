@@ -18,6 +18,7 @@ SchedulerConfig checked(SchedulerConfig config) {
   const auto at_least_one = [](std::string_view name, std::int64_t value) {
     check(value >= 1, "{}: expected at least 1, found {}", name, value);
   };
+  at_least_one("num_micro_batches", config.num_micro_batches);
   at_least_one("num_blocks", config.num_blocks);
   at_least_one("block_size", config.block_size);
   at_least_one("max_model_len", config.max_model_len);
@@ -72,6 +73,7 @@ Scheduler::Scheduler(const SchedulerConfig& config, int max_outstanding)
   const auto num_seqs = static_cast<std::size_t>(config_.max_num_seqs);
   for (Step& step : steps_) step.entries.reserve(num_seqs);
   running_.reserve(num_seqs);
+  decoding_.reserve(num_seqs);
   target_rows_.reserve(static_cast<std::size_t>(config_.max_logits_rows));
 }
 

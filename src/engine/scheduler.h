@@ -81,6 +81,8 @@ class Scheduler {
 
   // Scheduling.
   void begin_step(StepInput& step);
+  void find_decoding(std::uint64_t step_id);
+  void advance_decoding(StepInput& step, std::size_t begin, std::size_t end);
   void admit_waiting(StepInput& step);
   bool shares_prefix_in_progress(Sequence& sequence, std::size_t num_hits);
   bool admit(Sequence& sequence, std::size_t num_hits);
@@ -133,6 +135,8 @@ class Scheduler {
   Step* step_ = nullptr;
   RequestId starved_ = 0;                  // this arrival lacks a block: later ones take none
   std::vector<std::int32_t> target_rows_;  // token indices of the targets
+  std::vector<Sequence*> decoding_;        // see find_decoding
+  std::size_t num_eligible_ = 0;
 
   std::vector<BlockId> hits_;
   TokenLogprob logprob_;  // of the token being delivered

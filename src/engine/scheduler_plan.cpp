@@ -1,6 +1,7 @@
 // The planning half of the Scheduler: which tokens of which sequences the next step computes.
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "base/check.h"
 #include "engine/sampling_params.h"
@@ -28,11 +29,13 @@ bool Scheduler::schedule(StepInput& step) {
   begin_step(step);
   // Whoever decodes goes first, so that answers flow while prompts are read; then prompts by
   // arrival. Preemption takes sequences off the end of running_ only.
-  for (std::size_t i = 0; i < running_.size(); ++i)
-    if (running_[i]->num_to_schedule() == 1) advance(step, *running_[i]);
+  find_decoding(step.step_id);
+  advance_decoding(step, 0, num_eligible_);
   for (std::size_t i = 0; i < running_.size(); ++i)
     if (running_[i]->num_to_schedule() > 1) advance(step, *running_[i]);
   admit_waiting(step);
+  // Better late than idle: those whose token the pipeline still holds.
+  if (step.tokens.empty()) advance_decoding(step, num_eligible_, decoding_.size());
   if (step.tokens.empty()) return false;
   finish_step(step);
   return true;
@@ -74,6 +77,38 @@ void Scheduler::begin_step(StepInput& step) {
   step_->has_logprobs = false;
   target_rows_.clear();
   starved_ = kNobody;
+}
+
+/// Puts the sequences that decode into decoding_: first those that this step may take without
+/// waiting for an earlier one to leave the pipeline, longest ago first; num_eligible_ of them.
+void Scheduler::find_decoding(std::uint64_t step_id) {
+  decoding_.clear();
+  for (Sequence* sequence : running_)
+    if (sequence->num_to_schedule() == 1) decoding_.push_back(sequence);
+  num_eligible_ = decoding_.size();
+  if (config_.num_micro_batches <= 1) return;
+  // A token sampled by step s is there when step s + num_micro_batches enters the first stage.
+  const auto distance = static_cast<std::uint64_t>(config_.num_micro_batches);
+  std::sort(decoding_.begin(), decoding_.end(), [](const Sequence* a, const Sequence* b) {
+    return std::pair(a->num_pending > 0 ? a->source_step : 0, a->id) <
+           std::pair(b->num_pending > 0 ? b->source_step : 0, b->id);
+  });
+  const auto late = std::find_if(decoding_.begin(), decoding_.end(), [&](const Sequence* sequence) {
+    return sequence->num_pending > 0 && sequence->source_step + distance > step_id;
+  });
+  num_eligible_ = static_cast<std::size_t>(late - decoding_.begin());
+}
+
+/// One micro-batch's part of all that decode, from decoding_[begin, end).
+void Scheduler::advance_decoding(StepInput& step, std::size_t begin, std::size_t end) {
+  const auto num_batches = static_cast<std::size_t>(config_.num_micro_batches);
+  std::size_t wanted = (decoding_.size() + num_batches - 1) / num_batches;
+  for (std::size_t i = begin; i < end && wanted > 0; ++i) {
+    if (decoding_[i]->state != SequenceState::running) continue;  // preempted by one before it
+    const std::int32_t before = step.num_tokens();
+    advance(step, *decoding_[i]);
+    if (step.num_tokens() > before) --wanted;
+  }
 }
 
 void Scheduler::finish_step(StepInput& step) {

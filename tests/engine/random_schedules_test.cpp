@@ -41,6 +41,7 @@ class RandomSchedule {
     config_.eos_token_ids = {0, 31};
     error_rate_ = chance(0.25) ? 0.03 : 0;
     depth_ = 1 + static_cast<int>(below(4));
+    config_.num_micro_batches = chance(0.5) ? 1 : 2 + static_cast<int>(below(3));
   }
 
   void run(int num_requests) {

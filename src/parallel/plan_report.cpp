@@ -190,7 +190,7 @@ std::string even_split_text(const Plan& plan, const PlanRequest& request) {
 }
 
 std::string bound_text(const Plan& plan, const PlanRequest& request) {
-  const std::string_view bound = kv_bound(plan, request);
+  const std::string_view bound = plan.kv_bound;
   if (bound == "kv_cache_bytes") return "as much as --kv-cache-bytes allows";
   if (bound == "max_num_seqs")
     return fmt::format("as much as {} sequences of that length use (--max-num-seqs)",
@@ -351,7 +351,7 @@ json to_json(const Plan& plan, const PlanRequest& request) {
            {{"block_size", plan.kv_block_size},
             {"num_blocks", plan.num_kv_blocks},
             {"num_tokens", plan.num_kv_tokens},
-            {"bound", kv_bound(plan, request)}}},
+            {"bound", plan.kv_bound}}},
           {"devices", devices_json(request, plan.devices)},
           {"totals",
            {{"budget_bytes", total.budget_bytes},

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 
 #include "base/result.h"
 #include "parallel/placement.h"
+#include "parallel/speed.h"
 
 namespace fastchat::parallel {
 
@@ -46,10 +48,37 @@ struct DeviceBudget {
   std::optional<std::uint64_t>
       limit_bytes;         // --max-gpu-memory of this device: most that this process may hold there
   bool described = false;  // the memory above is a description, not what this machine has
+  DeviceSpeed speed;
 };
 
+/// How devices work together. With one device they are all the same, called layer.
+enum class ParallelMode : std::uint8_t {
+  automatic,  // the planner picks by its estimate of the workload's time
+  layer,      // contiguous layers per device, one batch walks the devices
+  pipeline,   // the same with as many batches in flight as stages; a stage may be a tensor group
+  tensor,     // one stage: every layer's tensors split over all devices
+};
+
+/// "auto", "layer", "pipeline", "tensor": the words of --parallel.
+std::string_view to_string(ParallelMode mode);
+
+/// --parallel, --pipeline-parallel-size, --tensor-parallel-size.
+struct ParallelRequest {
+  ParallelMode mode = ParallelMode::layer;
+  int pipeline_size = 0;  // stages; 0 = whatever the mode and the other size leave
+  int tensor_size = 0;    // devices of a stage
+};
+
+/// The sizes of a rank that has `share` of every tensor, with the buffers of `steps_in_flight`
+/// steps.
+using SizesOfShare = std::function<ModelSizes(const TensorShare& share, int steps_in_flight)>;
+
 struct PlanRequest {
-  ModelSizes sizes;
+  ModelSizes sizes;             // of a device that has its layers' whole tensors
+  TensorAxes axes;              // for tensor groups; with sizes_of_share
+  SizesOfShare sizes_of_share;  // empty: `sizes` for every mode, and no tensor groups
+  ParallelRequest parallel;
+  Workload workload;
   std::vector<DeviceBudget> devices;  // in rank order
   std::int64_t max_model_len = 0;     // positions that one sequence must be able to reach
   std::optional<std::uint64_t>
@@ -57,7 +86,8 @@ struct PlanRequest {
   std::int64_t max_num_batched_tokens = 2048;
   std::int64_t max_num_seqs = 64;
   std::int64_t max_logits_rows = 64;
-  int steps_in_flight = 1;  // each has a block table of its own
+  int steps_in_flight =
+      1;  // each has a block table of its own; pipelines have one more than stages
   double memory_utilization =
       0.9;  // share of a device's free memory that may be used where no limit is given
   bool shared_memory =
@@ -67,6 +97,8 @@ struct PlanRequest {
 /// One device's share of a plan, in bytes.
 struct DevicePlan {
   int device = 0;
+  int stage = 0;       // with num_layers > 0
+  int group_rank = 0;  // among the devices of the stage
   int first_layer = 0;
   int num_layers = 0;
   bool has_embedding = false;
@@ -80,20 +112,38 @@ struct DevicePlan {
   std::uint64_t unused_bytes = 0;
 };
 
+/// A way to use the devices that was considered.
+struct ModeEstimate {
+  ParallelMode mode = ParallelMode::layer;
+  int pipeline_size = 1;
+  int tensor_size = 1;
+  bool fits = false;
+  double estimated_s = 0.0;  // see SpeedBound; where it fits
+};
+
 struct Plan {
+  ParallelMode mode = ParallelMode::layer;
+  int tensor_size = 1;        // devices of every stage
+  int num_micro_batches = 1;  // steps that decoding sequences are dealt out to
+  int steps_in_flight = 1;
+  SpeedBound speed;
+  std::vector<ModeEstimate> considered;  // by --parallel auto, the chosen one among them
   Placement placement;
   std::vector<DevicePlan>
       devices;  // one per device of the request; a device left out has num_layers 0
   std::int64_t num_kv_blocks = 0;  // the same on every device: the least over devices
   std::int64_t kv_block_size = 0;
   std::int64_t num_kv_tokens = 0;  // num_kv_blocks * kv_block_size
+  /// What keeps it from more: "memory", "kv_cache_bytes", "max_num_seqs" (more could not be used by
+  /// that many full-length sequences) or "slot_range" (slots are 32-bit).
+  std::string_view kv_bound;
   std::int64_t max_model_len = 0;
   std::int64_t max_num_batched_tokens = 0;
   std::int64_t max_num_seqs = 0;
   std::int64_t max_logits_rows = 0;
 };
 
-/// What some split would give, fitting or not.
+/// What some split would give, fitting or not. Layer mode.
 struct SplitCheck {
   std::vector<DevicePlan>
       devices;  // one per device; max_kv_tokens -1 where weights and workspace alone overflow it
@@ -137,9 +187,13 @@ std::uint64_t workspace_bytes(const ModelSizes& sizes, const PlanRequest& reques
 
 /// Layer mode: the split of contiguous layers that maximises the KV tokens of the device that runs
 /// out first; among equals the one whose fullest device is emptiest. Uses at most as many devices
-/// as layers. Errors (invalid_request): weights or the promised context do not fit; the message
-/// says per device what is needed, what is there, and the smallest change that would do (a shorter
-/// --max-model-len, a larger limit, more devices).
+/// as layers. Pipeline mode: among the splits that hold the promised context the one whose slowest
+/// stage is fastest for the workload. Tensor groups are consecutive devices; their tensors are
+/// split in proportion to memory, to speed, or between, whichever is fastest of those that hold the
+/// promise. Automatic: the way that is estimated fastest for the workload. Errors
+/// (invalid_request): weights or the promised context do not fit; the message says per device what
+/// is needed, what is there, and the smallest change that would do (a shorter --max-model-len, a
+/// larger limit, more devices).
 Result<Plan> make_plan(const PlanRequest& request);
 
 /// The largest max_model_len, up to the request's own (0 = any), that make_plan would accept; 0 if
@@ -148,12 +202,13 @@ std::int64_t largest_model_len(const PlanRequest& request);
 /// Layers dealt out evenly, the first devices one more: what counting layers instead of bytes would
 /// give.
 SplitCheck even_split(const PlanRequest& request);
+/// The split that the accelerate library's balanced device map (FastChat's way to several devices)
+/// gives: weights only, each device filled up to the average plus 1.25 of its largest part, the
+/// first one short of room for the largest layer, the last one taking the rest; a tied head lies
+/// with the embedding. Source: accelerate 1.x, get_balanced_memory and infer_auto_device_map.
+SplitCheck balanced_device_map(const PlanRequest& request);
 /// Why make_plan refuses `request`; call only when it does.
 Refusal explain_refusal(const PlanRequest& request);
-
-/// What keeps a plan from more KV blocks: "memory", "kv_cache_bytes", "max_num_seqs" (more could
-/// not be used by that many full-length sequences) or "slot_range" (slots are 32-bit).
-std::string_view kv_bound(const Plan& plan, const PlanRequest& request);
 
 /// The plan as a table for people.
 std::string to_text(const Plan& plan, const PlanRequest& request);

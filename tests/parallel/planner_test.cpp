@@ -129,7 +129,7 @@ TEST(Planner, KvIsCappedByWhatTheSequencesCanUse) {
   request.max_num_seqs = 3;
   const Plan plan = make_plan(request).value();
   EXPECT_EQ(plan.num_kv_blocks, 21);
-  EXPECT_EQ(kv_bound(plan, request), "max_num_seqs");
+  EXPECT_EQ(plan.kv_bound, "max_num_seqs");
 }
 
 TEST(Planner, KvIsCappedByKvCacheBytesOverAllDevices) {
@@ -139,7 +139,7 @@ TEST(Planner, KvIsCappedByKvCacheBytesOverAllDevices) {
   request.kv_cache_bytes = 4 * 12 + 3;  // twelve blocks of four layers, and a rest
   const Plan plan = make_plan(request).value();
   EXPECT_EQ(plan.num_kv_blocks, 12);
-  EXPECT_EQ(kv_bound(plan, request), "kv_cache_bytes");
+  EXPECT_EQ(plan.kv_bound, "kv_cache_bytes");
   EXPECT_EQ(plan.devices[0].kv_bytes + plan.devices[1].kv_bytes, 48u);
 }
 
@@ -150,7 +150,7 @@ TEST(Planner, LimitedByMemorySaysSo) {
   const Plan plan =
       make_plan(request).value();  // 300 - 200 - 80 bytes of table leave 10 blocks of 2
   EXPECT_EQ(plan.num_kv_blocks, 10);
-  EXPECT_EQ(kv_bound(plan, request), "memory");
+  EXPECT_EQ(plan.kv_bound, "memory");
 }
 
 // The promise of the issue: limits under which an even split would overflow the first device at the

@@ -541,6 +541,10 @@ struct ModelRunner::Impl {
     const model::StageOutput output = rank.stage->forward(stream, stage_input);
     if (r == sampler()) {
       choose_tokens(rank, step, input, output.logits, layout);
+      // Recording moves the event. Ranks of the first stage that wait for its last recording do so
+      // in steps before this one.
+      for (std::size_t other = 0; other < ranks.size() && in_first_stage(other); ++other)
+        if (other != r) ranks[other].enqueued.wait(input.step_id - 1);
       stream.record(*step.done);
     } else if (!in_last_stage(r)) {
       stream.copy(step.hidden_out.data(), output.hidden.data(), output.hidden.size_bytes());

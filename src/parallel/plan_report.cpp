@@ -2,9 +2,11 @@
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
@@ -14,6 +16,38 @@ namespace fastchat::parallel {
 namespace {
 
 using nlohmann::json;
+
+/// Texts in the reader's language.
+class Speaker {
+ public:
+  explicit Speaker(ChooseText choose) : choose_(choose) {}
+  std::string_view operator()(std::string_view english, std::string_view chinese) const {
+    return choose_(english, chinese);
+  }
+  template <typename... Args>
+  std::string say(std::string_view english, std::string_view chinese, const Args&... args) const {
+    return fmt::format(fmt::runtime(choose_(english, chinese)), args...);
+  }
+
+ private:
+  ChooseText choose_;
+};
+
+/// Columns on a terminal: what takes three bytes or more in these texts is a Chinese character of
+/// two columns.
+std::size_t display_width(const std::string& text) {
+  std::size_t width = 0;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x80)
+      width += 1;
+    else if (byte >= 0xE0)
+      width += 2;
+    else if (byte >= 0xC0)
+      width += 1;
+  }
+  return width;
+}
 
 const DeviceBudget& budget_of(const PlanRequest& request, const DevicePlan& row) {
   return request.devices[static_cast<std::size_t>(row.device)];
@@ -44,16 +78,20 @@ std::uint64_t needed_bytes(const DevicePlan& row) {
   return sum;
 }
 
-std::string layer_range(const DevicePlan& row) {
-  if (row.num_layers == 0) return "none";
+std::string layer_range(const DevicePlan& row, const Speaker& in) {
+  if (row.num_layers == 0) return std::string(in("none", "无"));
   if (row.num_layers == 1) return fmt::format("{}", row.first_layer);
   return fmt::format("{}-{}", row.first_layer, row.first_layer + row.num_layers - 1);
 }
 
-std::string extras(const DevicePlan& row) {
-  if (row.has_embedding && row.has_head) return "embedding, head";
-  if (row.has_embedding) return "embedding";
-  return row.has_head ? "head" : "";
+/// "embedding, head, tensors 1/2".
+std::string extras(const DevicePlan& row, int tensor_size, const Speaker& in) {
+  std::vector<std::string> parts;
+  if (row.has_embedding) parts.emplace_back(in("embedding", "词嵌入"));
+  if (row.has_head) parts.emplace_back(in("head", "输出层"));
+  if (tensor_size > 1 && row.num_layers > 0)
+    parts.push_back(in.say("part {} of {}", "第 {}/{} 份", row.group_rank + 1, tensor_size));
+  return fmt::format("{}", fmt::join(parts, in(", ", "、")));
 }
 
 std::string device_label(const PlanRequest& request, const DevicePlan& row) {
@@ -64,13 +102,15 @@ std::string device_label(const PlanRequest& request, const DevicePlan& row) {
 std::string table(const std::vector<std::vector<std::string>>& rows, std::size_t num_left) {
   std::vector<std::size_t> widths(rows.front().size(), 0);
   for (const auto& row : rows)
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    for (std::size_t i = 0; i < row.size(); ++i)
+      widths[i] = std::max(widths[i], display_width(row[i]));
   std::string out;
   for (const auto& row : rows) {
     std::string line;
-    for (std::size_t i = 0; i < row.size(); ++i)
-      line += i < num_left ? fmt::format("  {:<{}}", row[i], widths[i])
-                           : fmt::format("  {:>{}}", row[i], widths[i]);
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const std::string padding(widths[i] - display_width(row[i]), ' ');
+      line += "  " + (i < num_left ? row[i] + padding : padding + row[i]);
+    }
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + "\n";
   }
@@ -92,18 +132,26 @@ DevicePlan totals(const std::vector<DevicePlan>& rows) {
 }
 
 /// Why a device holds nothing.
-std::string left_out_because(const PlanRequest& request, const DevicePlan& row) {
+std::string left_out_because(const PlanRequest& request, const DevicePlan& row, const Speaker& in) {
   const ModelSizes& sizes = request.sizes;
   const std::uint64_t least =
       *std::min_element(sizes.layer_weight_bytes.begin(), sizes.layer_weight_bytes.end()) +
       workspace_bytes(sizes, request, false);
   if (row.budget_bytes < least)
-    return fmt::format("its {} are less than one layer and its workspace take ({})",
-                       format_bytes(row.budget_bytes),
-                       format_bytes(least));
+    return in.say("its {} are less than one layer and its workspace take ({})",
+                  "其 {} 不足以放下一层及其工作内存（{}）",
+                  format_bytes(row.budget_bytes),
+                  format_bytes(least));
   if (request.devices.size() > sizes.layer_weight_bytes.size())
-    return "there are fewer layers than devices";
-  return "the other devices hold more KV without it";
+    return std::string(in("there are fewer layers than devices", "层数少于设备数"));
+  return std::string(
+      in("the other devices hold more KV without it", "不用它时其余设备能容纳更多键值缓存"));
+}
+
+bool any_described(const PlanRequest& request) {
+  return std::any_of(request.devices.begin(),
+                     request.devices.end(),
+                     [](const DeviceBudget& device) { return device.described; });
 }
 
 json bytes_or_null(const std::optional<std::uint64_t>& bytes) {
@@ -119,6 +167,8 @@ json device_json(const PlanRequest& request, const DevicePlan& row) {
           {"free_bytes", budget.free_bytes},
           {"limit_bytes", bytes_or_null(budget.limit_bytes)},
           {"budget_bytes", row.budget_bytes},
+          {"stage", row.num_layers > 0 ? json(row.stage) : json(nullptr)},
+          {"group_rank", row.group_rank},
           {"first_layer", row.first_layer},
           {"num_layers", row.num_layers},
           {"has_embedding", row.has_embedding},
@@ -146,57 +196,186 @@ json bounds_json(const PlanRequest& request) {
           {"memory_utilization", request.memory_utilization}};
 }
 
-bool any_described(const PlanRequest& request) {
-  return std::any_of(request.devices.begin(),
-                     request.devices.end(),
-                     [](const DeviceBudget& device) { return device.described; });
+/// The longest context that fits with everything else as it is.
+std::int64_t longest_context(const PlanRequest& request) {
+  PlanRequest any = request;
+  any.max_model_len = 0;
+  return largest_model_len(any);
 }
 
-json even_split_json(const PlanRequest& request) {
-  const SplitCheck even = even_split(request);
+json split_json(const SplitCheck& check) {
   json layers = json::array();
-  for (const DevicePlan& row : even.devices) layers.push_back(row.num_layers);
+  for (const DevicePlan& row : check.devices) layers.push_back(row.num_layers);
   return {{"layers", layers},
-          {"fits", even.holds_promise},
-          {"num_kv_tokens", even.num_kv_tokens},
-          {"first_full_device", even.first_full_device}};
+          {"fits", check.holds_promise},
+          {"num_kv_tokens", check.num_kv_tokens},
+          {"first_full_device", check.first_full_device}};
 }
 
-std::string even_split_text(const Plan& plan, const PlanRequest& request) {
-  const SplitCheck even = even_split(request);
+/// What another way to place layers would give; `name` begins the sentence.
+std::string split_text(const std::string& name,
+                       const SplitCheck& check,
+                       const Plan& plan,
+                       const PlanRequest& request,
+                       const Speaker& in) {
   std::string layers;
-  bool same = true;
-  for (const DevicePlan& row : even.devices) {
+  bool same = plan.tensor_size == 1;
+  for (const DevicePlan& row : check.devices) {
     layers += fmt::format("{}{}", layers.empty() ? "" : " + ", row.num_layers);
     same = same && row.num_layers == plan.devices[static_cast<std::size_t>(row.device)].num_layers;
   }
-  if (same) return fmt::format("An even split ({} layers) is the same.\n", layers);
-  const DevicePlan& full = even.devices[static_cast<std::size_t>(even.first_full_device)];
+  if (same && check.num_kv_tokens == plan.num_kv_tokens)
+    return in.say("{} ({} layers) is the same.\n", "{}（{} 层）与此相同。\n", name, layers);
+  const DevicePlan& full = check.devices[static_cast<std::size_t>(check.first_full_device)];
   const std::string who = device_label(request, full);
-  if (even.num_kv_tokens < 0)
-    return fmt::format(
-        "An even split ({} layers) would not load: device {} needs {} for weights and workspace, "
-        "{} are there.\n",
+  if (check.num_kv_tokens < 0)
+    return in.say(
+        "{} ({} layers) would not load: device {} needs {} for weights and workspace, {} are "
+        "there.\n",
+        "{}（{} 层）无法加载：设备 {} 的权重与工作内存需要 {}，只有 {}。\n",
+        name,
         layers,
         who,
         format_bytes(full.weight_bytes + full.workspace_bytes),
         format_bytes(full.budget_bytes));
-  return fmt::format(
-      "An even split ({} layers) would hold {} KV tokens, as device {} is full first{}.\n",
+  // What its fullest device holds beyond this is of no use to max_num_seqs sequences.
+  const bool is_memory = check.num_kv_tokens == full.max_kv_tokens;
+  return in.say(
+      "{} ({} layers) would hold {} KV tokens{}{}.\n",
+      "{}（{} 层）可容纳 {} 个 token 的键值缓存{}{}。\n",
+      name,
       layers,
-      grouped(even.num_kv_tokens),
-      who,
-      even.holds_promise ? "" : ": less than the context promised");
+      grouped(check.num_kv_tokens),
+      is_memory ? in.say(", as device {} is full first", "，设备 {} 最先用满", who) : std::string(),
+      check.holds_promise ? ""
+                          : in(": less than the context promised", "：不足以容纳所承诺的上下文"));
 }
 
-std::string bound_text(const Plan& plan, const PlanRequest& request) {
-  const std::string_view bound = plan.kv_bound;
-  if (bound == "kv_cache_bytes") return "as much as --kv-cache-bytes allows";
-  if (bound == "max_num_seqs")
-    return fmt::format("as much as {} sequences of that length use (--max-num-seqs)",
-                       plan.max_num_seqs);
-  if (bound == "slot_range") return "as many as 32-bit slots number";
-  return "as much as fits";
+std::string bound_text(const Plan& plan, const Speaker& in) {
+  if (plan.kv_bound == "kv_cache_bytes")
+    return std::string(in("as much as --kv-cache-bytes allows", "以 --kv-cache-bytes 为限"));
+  if (plan.kv_bound == "max_num_seqs")
+    return in.say("as much as {} sequences of that length use (--max-num-seqs)",
+                  "即 {} 个该长度的序列所需（--max-num-seqs）",
+                  plan.max_num_seqs);
+  if (plan.kv_bound == "slot_range")
+    return std::string(in("as many as 32-bit slots number", "以 32 位槽号为限"));
+  return std::string(in("as much as fits", "以内存为限"));
+}
+
+std::string mode_text(const Plan& plan, const PlanRequest& request, const Speaker& in) {
+  const auto num_layers = request.sizes.layer_weight_bytes.size();
+  const std::size_t num_stages = plan.placement.stages.size();
+  std::size_t num_used = 0;
+  for (const StagePlacement& stage : plan.placement.stages) num_used += stage.devices.size();
+  if (request.devices.size() == 1)
+    return in.say("{} layers on one device\n", "{} 层，放在一个设备上\n", num_layers);
+  std::string out = in.say("{} layers over {} of {} devices, ",
+                           "{} 层，用 {} 个设备（共 {} 个），",
+                           num_layers,
+                           num_used,
+                           request.devices.size());
+  switch (plan.mode) {
+    case ParallelMode::tensor:
+      return out + std::string(in("each layer split over all of them (tensor mode)\n",
+                                  "每一层都切分到全部设备（tensor 模式）\n"));
+    case ParallelMode::pipeline:
+      out += in.say("{} stages with a batch each (pipeline mode)",
+                    "{} 级流水线，各处理一批（pipeline 模式）",
+                    num_stages);
+      break;
+    default:
+      out += in("one after the other (layer mode)", "依次经过（layer 模式）");
+  }
+  if (plan.tensor_size > 1)
+    out +=
+        in.say(", every stage split over {} devices", "，每级再切分到 {} 个设备", plan.tensor_size);
+  return out + "\n";
+}
+
+/// The split of a tensor group where it is not plain to see.
+std::string share_text(const Plan& plan, const PlanRequest& request, const Speaker& in) {
+  if (plan.tensor_size == 1) return {};
+  std::string out;
+  for (std::size_t i = 0; i < plan.placement.stages.size(); ++i) {
+    const StagePlacement& stage = plan.placement.stages[i];
+    std::vector<std::int64_t> heads;
+    std::vector<std::int64_t> kv_heads;
+    std::vector<std::int64_t> columns;
+    for (int rank = 0; rank < plan.tensor_size; ++rank) {
+      const TensorShare share = share_of(request.axes, stage, rank);
+      heads.push_back(share.heads.count);
+      kv_heads.push_back(share.kv_heads.count);
+      columns.push_back(share.intermediate.count);
+    }
+    out += in.say("Stage {}: {} heads as {}, {} KV heads as {}, {} MLP columns as {}.\n",
+                  "第 {} 级：{} 个注意力头分为 {}，{} 个 KV 头分为 {}，{} 个 MLP 列分为 {}。\n",
+                  i,
+                  request.axes.num_heads,
+                  fmt::join(heads, " + "),
+                  request.axes.num_kv_heads,
+                  fmt::join(kv_heads, " + "),
+                  request.axes.intermediate,
+                  fmt::join(columns, " + "));
+  }
+  return out;
+}
+
+std::string speed_text(const Plan& plan, const PlanRequest& request, const Speaker& in) {
+  const SpeedBound& speed = plan.speed;
+  if (speed.prefill_tokens_per_s <= 0 || speed.decode_tokens_per_s <= 0) return {};
+  std::string out = in.say(
+      "Speed bound of this split for {} stream(s) of {} + {} tokens: prefill {:.2f} x, decode "
+      "{:.2f} x one such device that had room for everything",
+      "该放置方式在 {} 个请求（{} + {} token）下的速度上限：预填充为单个同类设备（假设放得下）的 "
+      "{:.2f} 倍，解码 {:.2f} 倍",
+      request.workload.num_streams,
+      request.workload.prompt_len,
+      request.workload.gen_len,
+      speed.prefill_speedup,
+      speed.decode_speedup);
+  if (any_described(request) && request.devices.front().speed.read_bytes_per_s > 0)
+    out += in.say("; by the cards' figures {:.0f} and {:.0f} tokens/s",
+                  "；按卡的指标为 {:.0f} 与 {:.0f} token/秒",
+                  speed.prefill_tokens_per_s,
+                  speed.decode_tokens_per_s);
+  return out + std::string(in(".\n", "。\n"));
+}
+
+json speed_json(const Plan& plan, const PlanRequest& request) {
+  return {{"num_streams", request.workload.num_streams},
+          {"prompt_len", request.workload.prompt_len},
+          {"gen_len", request.workload.gen_len},
+          {"prefill_tokens_per_s", plan.speed.prefill_tokens_per_s},
+          {"decode_tokens_per_s", plan.speed.decode_tokens_per_s},
+          {"prefill_speedup", plan.speed.prefill_speedup},
+          {"decode_speedup", plan.speed.decode_speedup},
+          {"estimated_s", plan.speed.estimated_s}};
+}
+
+json considered_json(const Plan& plan) {
+  json modes = json::array();
+  for (const ModeEstimate& mode : plan.considered)
+    modes.push_back({{"mode", to_string(mode.mode)},
+                     {"pipeline_size", mode.pipeline_size},
+                     {"tensor_size", mode.tensor_size},
+                     {"fits", mode.fits},
+                     {"estimated_s", mode.fits ? json(mode.estimated_s) : json(nullptr)}});
+  return modes;
+}
+
+/// One object per stage: its devices, layers, and in tensor groups the boundaries of every axis.
+json stages_json(const Plan& plan) {
+  json stages = json::array();
+  for (const StagePlacement& stage : plan.placement.stages)
+    stages.push_back({{"devices", stage.devices},
+                      {"first_layer", stage.first_layer},
+                      {"num_layers", stage.num_layers},
+                      {"head_boundaries", stage.split.heads.boundaries},
+                      {"intermediate_boundaries", stage.split.intermediate.boundaries},
+                      {"hidden_boundaries", stage.split.hidden.boundaries},
+                      {"vocab_boundaries", stage.split.vocab.boundaries}});
+  return stages;
 }
 
 std::string_view reason_name(RefusalReason reason) {
@@ -228,41 +407,50 @@ const DevicePlan& shortest_device(const Refusal& refusal) {
 }
 
 /// "--max-gpu-memory 800MiB" where a limit is what is in the way, else how much must become free.
-std::string raise_text(std::uint64_t needed, const DeviceBudget& device) {
+std::string raise_text(std::uint64_t needed, const DeviceBudget& device, const Speaker& in) {
   const bool limit_binds = device.limit_bytes && *device.limit_bytes <= device.free_bytes;
   if (limit_binds || needed <= device.free_bytes || device.described)
     return fmt::format("--max-gpu-memory {}", flag_size(needed));
-  return fmt::format("{} must be free there", format_bytes(needed));
+  return in.say("{} must be free there", "该设备须空出 {}", format_bytes(needed));
 }
 
 /// "10.19 MiB, 1.00 MiB are there"; with the difference where rounding would hide it.
-std::string shortfall_text(std::uint64_t needed, std::uint64_t there) {
+std::string shortfall_text(std::uint64_t needed, std::uint64_t there, const Speaker& in) {
   const std::string left = format_bytes(needed);
   const std::string right = format_bytes(there);
-  return left == right
-             ? fmt::format(
-                   "{}, {} are there, {} too few", left, right, format_bytes(needed - there))
-             : fmt::format("{}, {} are there", left, right);
+  return left == right ? in.say("{}, {} are there, {} too few",
+                                "{}，只有 {}，差 {}",
+                                left,
+                                right,
+                                format_bytes(needed - there))
+                       : in.say("{}, {} are there", "{}，只有 {}", left, right);
 }
 
-std::vector<std::string> remedies(const Refusal& refusal, const PlanRequest& request) {
+std::vector<std::string> remedies(const Refusal& refusal,
+                                  const PlanRequest& request,
+                                  const Speaker& in) {
   std::vector<std::string> ways;
   if (refusal.largest_model_len > 0)
-    ways.push_back(fmt::format("--max-model-len {} or less", refusal.largest_model_len));
+    ways.push_back(in.say(
+        "--max-model-len {} or less", "--max-model-len 不超过 {}", refusal.largest_model_len));
   if (refusal.reason == RefusalReason::kv_cache_bytes) {
-    ways.push_back(fmt::format("--kv-cache-bytes {} or more", flag_size(refusal.kv_bytes_needed)));
+    ways.push_back(in.say("--kv-cache-bytes {} or more",
+                          "--kv-cache-bytes 至少 {}",
+                          flag_size(refusal.kv_bytes_needed)));
     return ways;
   }
   if (refusal.raise_device >= 0) {
     const auto index = static_cast<std::size_t>(refusal.raise_device);
     const std::uint64_t budget = budget_bytes(request, request.devices[index]);
-    ways.push_back(fmt::format("{} more on device {} alone ({})",
-                               format_bytes(refusal.raise_to_bytes - budget),
-                               refusal.raise_device,
-                               raise_text(refusal.raise_to_bytes, request.devices[index])));
+    ways.push_back(in.say("{} more on device {} alone ({})",
+                          "仅给设备 {1} 增加 {0}（{2}）",
+                          format_bytes(refusal.raise_to_bytes - budget),
+                          refusal.raise_device,
+                          raise_text(refusal.raise_to_bytes, request.devices[index], in)));
   }
   if (request.devices.size() > 1)
-    ways.push_back(fmt::format("{} on every device", format_bytes(refusal.every_device_bytes)));
+    ways.push_back(
+        in.say("{} on every device", "每个设备各有 {}", format_bytes(refusal.every_device_bytes)));
   // Dividing one memory among more devices brings nothing, unless limits are what holds it back.
   const bool more_would_bring_more =
       !request.shared_memory || request.devices.front().limit_bytes.has_value();
@@ -271,30 +459,27 @@ std::vector<std::string> remedies(const Refusal& refusal, const PlanRequest& req
         return budget_bytes(request, device) == refusal.largest_budget_bytes;
       });
   if (more_would_bring_more && refusal.num_devices_needed > 0)
-    ways.push_back(fmt::format("{} devices {} {} each (--num-gpus {})",
-                               refusal.num_devices_needed,
-                               all_equal ? "of" : "like the largest, of",
-                               format_bytes(refusal.largest_budget_bytes),
-                               refusal.num_devices_needed));
+    ways.push_back(
+        in.say("{0} devices {1} {2} each (--num-gpus {0})",
+               "{0} 个设备，每个{1} {2}（--num-gpus {0}）",
+               refusal.num_devices_needed,
+               all_equal ? in("of", "有") : in("like the largest, of", "与最大的相同，有"),
+               format_bytes(refusal.largest_budget_bytes)));
   return ways;
 }
 
 }  // namespace
 
-std::string to_text(const Plan& plan, const PlanRequest& request) {
-  const auto num_layers = request.sizes.layer_weight_bytes.size();
-  std::string out =
-      fmt::format("{} layers over {} of {} device(s), one after the other (layer mode)\n",
-                  num_layers,
-                  plan.placement.stages.size(),
-                  request.devices.size());
+std::string to_text(const Plan& plan, const PlanRequest& request, ChooseText choose) {
+  const Speaker in(choose);
+  std::string out = mode_text(plan, request, in);
   if (any_described(request))
-    out += "As described: --max-gpu-memory is more than this machine has. Nothing was opened.\n";
+    out += in("As described; nothing was opened.\n", "按所描述的设备规划；未打开任何设备。\n");
 
   const auto cells = [&](const DevicePlan& row, std::string name, std::string layers) {
     return std::vector<std::string>{std::move(name),
                                     std::move(layers),
-                                    extras(row),
+                                    extras(row, plan.tensor_size, in),
                                     format_bytes(row.budget_bytes),
                                     format_bytes(row.weight_bytes),
                                     format_bytes(row.workspace_bytes),
@@ -302,41 +487,60 @@ std::string to_text(const Plan& plan, const PlanRequest& request) {
                                     format_bytes(row.kv_bytes),
                                     format_bytes(row.unused_bytes)};
   };
-  std::vector<std::vector<std::string>> rows = {{"device",
-                                                 "layers",
-                                                 "also",
-                                                 "may use",
-                                                 "weights",
-                                                 "workspace",
-                                                 "KV per token",
-                                                 "KV",
-                                                 "unused",
-                                                 "max KV tokens"}};
+  std::vector<std::vector<std::string>> rows = {{}};
+  for (const auto& [english, chinese] : {std::pair{"device", "设备"},
+                                         {"layers", "层"},
+                                         {"also", "另有"},
+                                         {"may use", "可用"},
+                                         {"weights", "权重"},
+                                         {"workspace", "工作内存"},
+                                         {"KV per token", "每 token KV"},
+                                         {"KV", "KV"},
+                                         {"unused", "未用"},
+                                         {"max KV tokens", "最多 KV token"}})
+    rows.front().emplace_back(in(english, chinese));
   for (const DevicePlan& row : plan.devices) {
-    rows.push_back(cells(row, device_label(request, row), layer_range(row)));
+    rows.push_back(cells(row, device_label(request, row), layer_range(row, in)));
     rows.back().push_back(row.num_layers == 0 ? "-" : grouped(row.max_kv_tokens));
   }
   if (plan.devices.size() > 1) {
-    const DevicePlan total = totals(plan.devices);
-    rows.push_back(cells(total, "total", fmt::format("{}", total.num_layers)));
+    DevicePlan total = totals(plan.devices);
+    total.num_layers = 0;  // no part of a group
+    rows.push_back(cells(total,
+                         std::string(in("total", "合计")),
+                         fmt::format("{}", request.sizes.layer_weight_bytes.size())));
     rows.back().push_back(grouped(plan.num_kv_tokens));
   }
   out += table(rows, 3);
   for (const DevicePlan& row : plan.devices)
     if (row.num_layers == 0)
-      out += fmt::format("Device {} gets no layers: {}.\n",
-                         device_label(request, row),
-                         left_out_because(request, row));
-  out += fmt::format(
+      out += in.say("Device {} gets no layers: {}.\n",
+                    "设备 {} 不放任何层：{}。\n",
+                    device_label(request, row),
+                    left_out_because(request, row, in));
+  out += share_text(plan, request, in);
+  out += in.say(
       "Context promised: {} tokens. KV for {} tokens ({} blocks of {}), {}: {:.1f} sequences of "
-      "that length at once.\n",
+      "that length at once. Longest context that fits: {} tokens.\n",
+      "承诺的上下文：{} token。键值缓存可容纳 {} token（{} 块，每块 {}），{}：可同时运行 {:.1f} "
+      "个该长度的序列。放得下的最长上下文：{} token。\n",
       grouped(plan.max_model_len),
       grouped(plan.num_kv_tokens),
       grouped(plan.num_kv_blocks),
       plan.kv_block_size,
-      bound_text(plan, request),
-      static_cast<double>(plan.num_kv_tokens) / static_cast<double>(plan.max_model_len));
-  if (plan.devices.size() > 1) out += even_split_text(plan, request);
+      bound_text(plan, in),
+      static_cast<double>(plan.num_kv_tokens) / static_cast<double>(plan.max_model_len),
+      grouped(longest_context(request)));
+  if (plan.devices.size() == 1) return out;
+  out += speed_text(plan, request, in);
+  out += split_text(
+      std::string(in("An even split", "平均分层")), even_split(request), plan, request, in);
+  out += split_text(std::string(in("accelerate's balanced device map, which counts weights only,",
+                                   "accelerate 的 balanced device map（只计权重）")),
+                    balanced_device_map(request),
+                    plan,
+                    request,
+                    in);
   return out;
 }
 
@@ -344,14 +548,19 @@ json to_json(const Plan& plan, const PlanRequest& request) {
   const DevicePlan total = totals(plan.devices);
   return {{"schema_version", 1},
           {"fits", true},
-          {"mode", "layer"},
+          {"mode", to_string(plan.mode)},
+          {"tensor_size", plan.tensor_size},
+          {"num_micro_batches", plan.num_micro_batches},
+          {"steps_in_flight", plan.steps_in_flight},
           {"described", any_described(request)},
           {"bounds", bounds_json(request)},
           {"kv",
            {{"block_size", plan.kv_block_size},
             {"num_blocks", plan.num_kv_blocks},
             {"num_tokens", plan.num_kv_tokens},
-            {"bound", plan.kv_bound}}},
+            {"bound", plan.kv_bound},
+            {"longest_context", longest_context(request)}}},
+          {"stages", stages_json(plan)},
           {"devices", devices_json(request, plan.devices)},
           {"totals",
            {{"budget_bytes", total.budget_bytes},
@@ -360,51 +569,62 @@ json to_json(const Plan& plan, const PlanRequest& request) {
             {"kv_bytes_per_token", total.kv_bytes_per_token},
             {"kv_bytes", total.kv_bytes},
             {"unused_bytes", total.unused_bytes}}},
-          {"even_split", even_split_json(request)}};
+          {"speed", speed_json(plan, request)},
+          {"considered", considered_json(plan)},
+          {"even_split", split_json(even_split(request))},
+          {"balanced_device_map", split_json(balanced_device_map(request))}};
 }
 
-std::string to_text(const Refusal& refusal, const PlanRequest& request) {
+std::string to_text(const Refusal& refusal, const PlanRequest& request, ChooseText choose) {
+  const Speaker in(choose);
   if (refusal.reason == RefusalReason::bad_request) return refusal.bad_request;
+  const bool weights = refusal.reason == RefusalReason::weights;
   std::string out;
   if (refusal.reason == RefusalReason::kv_cache_bytes) {
-    out = fmt::format(
-        "a context of {} tokens does not fit: its KV takes {}, --kv-cache-bytes allows {}",
-        request.max_model_len,
-        format_bytes(refusal.kv_bytes_needed),
-        format_bytes(request.kv_cache_bytes.value_or(0)));
+    out = in.say("a context of {} tokens does not fit: its KV takes {}, --kv-cache-bytes allows {}",
+                 "放不下 {} token 的上下文：其键值缓存需要 {}，--kv-cache-bytes 只允许 {}",
+                 request.max_model_len,
+                 format_bytes(refusal.kv_bytes_needed),
+                 format_bytes(request.kv_cache_bytes.value_or(0)));
   } else {
     const DevicePlan& worst = shortest_device(refusal);
-    const bool weights = refusal.reason == RefusalReason::weights;
-    out = fmt::format("{} not fit: in the best split device {} needs {}",
-                      weights ? std::string("the weights alone do")
-                              : fmt::format("a context of {} tokens does", request.max_model_len),
-                      device_label(request, worst),
-                      shortfall_text(needed_bytes(worst), worst.budget_bytes));
+    out = in.say("{} not fit: in the best split device {} needs {}",
+                 "{}：即使最佳放置，设备 {} 也需要 {}",
+                 weights ? std::string(in("the weights alone do", "仅权重就放不下"))
+                         : in.say("a context of {} tokens does",
+                                  "放不下 {} token 的上下文",
+                                  request.max_model_len),
+                 device_label(request, worst),
+                 shortfall_text(needed_bytes(worst), worst.budget_bytes, in));
   }
-  const std::vector<std::string> ways = remedies(refusal, request);
+  const std::vector<std::string> ways = remedies(refusal, request, in);
   if (!ways.empty())
-    out += fmt::format("; what would fit{}: {}",
-                       refusal.reason == RefusalReason::weights
-                           ? fmt::format(" with a context of {}", request.max_model_len)
-                           : "",
-                       fmt::join(ways, ", or "));
+    out += in.say("; what would fit{}: {}",
+                  "；可行的办法{}：{}",
+                  weights ? in.say(" with a context of {}", "（上下文 {}）", request.max_model_len)
+                          : std::string(),
+                  fmt::join(ways, in(", or ", "，或 ")));
+  int tensor_size = 1;
+  for (const DevicePlan& row : refusal.nearest)
+    tensor_size = std::max(tensor_size, row.group_rank + 1);
   for (const DevicePlan& row : refusal.nearest) {
-    out += fmt::format("\n  device {}: ", device_label(request, row));
+    out += in.say("\n  device {}: ", "\n  设备 {}：", device_label(request, row));
     if (row.num_layers == 0) {
-      out += fmt::format("no layers, {} are there", format_bytes(row.budget_bytes));
+      out += in.say("no layers, {} are there", "不放层，有 {}", format_bytes(row.budget_bytes));
       continue;
     }
-    const std::string also = extras(row);
-    out += fmt::format(
-        "layers {}{}{} need {} (weights {}, workspace {}{}), {} are there",
-        layer_range(row),
-        also.empty() ? "" : ", ",
-        also,
-        format_bytes(needed_bytes(row)),
-        format_bytes(row.weight_bytes),
-        format_bytes(row.workspace_bytes),
-        refusal.reason == RefusalReason::weights ? "" : ", KV " + format_bytes(row.kv_bytes),
-        format_bytes(row.budget_bytes));
+    const std::string also = extras(row, tensor_size, in);
+    out +=
+        in.say("layers {}{}{} need {} (weights {}, workspace {}{}), {} are there",
+               "第 {} 层{}{} 需要 {}（权重 {}，工作内存 {}{}），有 {}",
+               layer_range(row, in),
+               also.empty() ? std::string_view() : in(", ", "、"),
+               also,
+               format_bytes(needed_bytes(row)),
+               format_bytes(row.weight_bytes),
+               format_bytes(row.workspace_bytes),
+               weights ? std::string() : in.say(", KV {}", "，KV {}", format_bytes(row.kv_bytes)),
+               format_bytes(row.budget_bytes));
   }
   return out;
 }
@@ -422,7 +642,7 @@ json to_json(const Refusal& refusal, const PlanRequest& request) {
                                                        : json(nullptr)}};
   return {{"schema_version", 1},
           {"fits", false},
-          {"mode", "layer"},
+          {"mode", to_string(request.parallel.mode)},
           {"described", any_described(request)},
           {"bounds", bounds_json(request)},
           {"reason", reason_name(refusal.reason)},

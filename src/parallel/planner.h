@@ -210,14 +210,22 @@ SplitCheck balanced_device_map(const PlanRequest& request);
 /// Why make_plan refuses `request`; call only when it does.
 Refusal explain_refusal(const PlanRequest& request);
 
+/// Picks one of two languages for the reader.
+using ChooseText = std::string_view (*)(std::string_view english, std::string_view chinese);
+inline std::string_view in_english(std::string_view english, std::string_view /*chinese*/) {
+  return english;
+}
+
 /// The plan as a table for people.
-std::string to_text(const Plan& plan, const PlanRequest& request);
+std::string to_text(const Plan& plan, const PlanRequest& request, ChooseText choose = in_english);
 /// The plan as JSON; schema in docs/plan-json.md.
 nlohmann::json to_json(const Plan& plan, const PlanRequest& request);
 
 /// The refusal for people: a first line that stands alone, then a line per device, then what would
 /// make it fit.
-std::string to_text(const Refusal& refusal, const PlanRequest& request);
+std::string to_text(const Refusal& refusal,
+                    const PlanRequest& request,
+                    ChooseText choose = in_english);
 /// The refusal as JSON ("fits": false); schema in docs/plan-json.md.
 nlohmann::json to_json(const Refusal& refusal, const PlanRequest& request);
 

@@ -75,7 +75,7 @@ void ModelInstance::Impl::load_stages(const ModelOptions& options, const LoadObs
         done_bytes += bytes;
         if (observer) observer(done_bytes, total_bytes);
       },
-      engine::ModelRunnerOptions{});
+      engine::ModelRunnerOptions{.max_outstanding = plan.steps_in_flight});
 }
 
 ModelInstance::ModelInstance(const ModelOptions& options, const LoadObserver& observer)
@@ -90,6 +90,8 @@ ModelInstance::ModelInstance(const ModelOptions& options, const LoadObserver& ob
   Result<parallel::Plan> plan = parallel::make_plan(impl_->planned.request);
   if (!plan) fail("{}", plan.error().message);
   impl_->plan = std::move(plan).value();
+  const std::string choice = choice_text(impl_->plan, impl_->planned.request.workload);
+  if (!choice.empty()) log::info("{}", std::string_view(choice).substr(0, choice.size() - 1));
   impl_->load_stages(options, observer);
 
   engine::SchedulerConfig scheduler;
@@ -99,6 +101,7 @@ ModelInstance::ModelInstance(const ModelOptions& options, const LoadObserver& ob
   scheduler.max_num_batched_tokens = impl_->plan.max_num_batched_tokens;
   scheduler.max_num_seqs = impl_->plan.max_num_seqs;
   scheduler.max_logits_rows = impl_->plan.max_logits_rows;
+  scheduler.num_micro_batches = impl_->plan.num_micro_batches;
   scheduler.vocab_size = impl_->planned.config.vocab_size;
   scheduler.eos_token_ids = impl_->planned.config.eos_token_ids;
   impl_->engine = std::make_unique<engine::Engine>(scheduler, *impl_->runner);

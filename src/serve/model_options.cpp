@@ -274,6 +274,10 @@ constexpr LaterFlag kLaterFlags[] = {
      Takes::nothing,
      "layers in host memory come in a later version; --device cpu runs the whole model there",
      "把部分层放在主机内存将在以后的版本提供；--device cpu 可在主机上运行整个模型"},
+    {"--data-parallel-size",
+     Takes::value,
+     "whole copies of the model behind one API come with a later version",
+     "一个 API 后的多份完整模型将在以后的版本提供"},
     {"--gptq-ckpt", Takes::value, kQuantized, kQuantizedZh},
     {"--gptq-wbits", Takes::value, kQuantized, kQuantizedZh},
     {"--gptq-groupsize", Takes::value, kQuantized, kQuantizedZh},
@@ -334,6 +338,7 @@ std::string missing_platform(std::string_view kind) {
 void add_model_options(CLI::App& app, ModelOptions& options) {
   add_model_group(app, options);
   add_device_group(app, options);
+  add_parallel_options(app, options.parallel);
   add_memory_group(app, options);
   add_later_flags(app);
   app.parse_complete_callback([&options] { check_combination(options); });

@@ -11,6 +11,7 @@
 
 #include "device/device.h"
 #include "model/model_config.h"
+#include "serve/parallel_options.h"
 
 namespace CLI {  // NOLINT(readability-identifier-naming): their name
 class App;
@@ -32,6 +33,8 @@ struct ModelOptions {
       max_gpu_memory;  // --max-gpu-memory 13GiB or 4GiB,8GiB: one value or one per device
   double gpu_memory_utilization =
       0.9;  // --gpu-memory-utilization: share of free memory used where no limit is given
+  ParallelOptions parallel;
+  std::vector<parallel::DeviceBudget> cards;    // plan --cards: instead of devices that are here
   std::optional<std::uint64_t> kv_cache_bytes;  // --kv-cache-bytes: over all devices
   std::int64_t max_model_len =
       0;  // --max-model-len: 0 = what the model was made for, or as much of it as fits

@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "parallel/cards.h"
 #include "parallel/planner.h"
 #include "serve/command.h"
 #include "serve/command_line.h"
@@ -26,8 +27,31 @@ std::string model_name(const ModelOptions& options) {
   return std::filesystem::weakly_canonical(options.model_path).filename().string();
 }
 
-/// Cards that are not here can be planned for when --max-gpu-memory says what they have.
+void add_cards_option(CLI::App& app, ModelOptions& options) {
+  app.add_option_function<std::string>(
+         "--cards",
+         [&options](const std::string& value) {
+           Result<std::vector<parallel::DeviceBudget>> cards = parallel::parse_cards(value);
+           if (!cards) throw CLI::ValidationError("--cards", cards.error().message);
+           options.cards = std::move(cards).value();
+           options.device = "npu";
+           options.num_gpus = static_cast<int>(options.cards.size());
+         },
+         say("plan for cards that are not here, by name and memory, such as "
+             "4xAscend910B4-32GiB\n"
+             "(several kinds: 2xAscend910B1-64GiB,2xAscend910B4-32GiB)",
+             "为不在本机的卡做规划，按名称和内存，例如 4xAscend910B4-32GiB\n"
+             "（多种卡：2xAscend910B1-64GiB,2xAscend910B4-32GiB）"))
+      ->type_name("CARDS")
+      ->excludes("--device")
+      ->excludes("--num-gpus")
+      ->excludes("--gpus")
+      ->group(say("Devices", "设备"));
+}
+
+/// Cards that are not here can be planned for when --max-gpu-memory or --cards says what they have.
 std::unique_ptr<device::Platform> platform_for_plan(const ModelOptions& options) {
+  if (!options.cards.empty()) return describe_platform(options, device::DeviceKind::npu);
   if (!options.max_gpu_memory.empty() && !missing_platform(options.device).empty()) {
     for (const device::DeviceKind kind : {device::DeviceKind::npu, device::DeviceKind::cuda})
       if (options.device == device::to_string(kind)) return describe_platform(options, kind);
@@ -87,6 +111,7 @@ int run_plan(int argc, char** argv) {
           "--max-gpu-memory 可以描述比本机更大的设备。"),
       "fastchat plan");
   add_model_options(app, options);
+  add_cards_option(app, options);
   app.add_flag(
          "--json", as_json, say("as JSON (docs/plan-json.md)", "输出 JSON（见 docs/plan-json.md）"))
       ->group(say("Output", "输出"));
@@ -96,12 +121,14 @@ int run_plan(int argc, char** argv) {
           "Examples:\n"
           "  fastchat plan --shape qwen2-7b --num-gpus 2 --max-gpu-memory 12GiB\n"
           "  fastchat plan --model-path ~/models/Qwen2-7B-Instruct --num-gpus 2 --max-gpu-memory "
-          "8GiB,16GiB --json",
+          "8GiB,16GiB --json\n"
+          "  fastchat plan --shape qwen2-72b --cards 8xAscend910B1-64GiB --num-streams 32",
           "退出码：0 放得下，3 放不下，2 用法错误，1 无法读取模型或设备。\n"
           "示例：\n"
           "  fastchat plan --shape qwen2-7b --num-gpus 2 --max-gpu-memory 12GiB\n"
           "  fastchat plan --model-path ~/models/Qwen2-7B-Instruct --num-gpus 2 --max-gpu-memory "
-          "8GiB,16GiB --json"));
+          "8GiB,16GiB --json\n"
+          "  fastchat plan --shape qwen2-72b --cards 8xAscend910B1-64GiB --num-streams 32"));
   if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
   if (options.model_path.empty() && options.shape.empty()) {
     fmt::print(stderr,
@@ -123,13 +150,14 @@ int run_plan(int argc, char** argv) {
     } else {
       fmt::print("{}{}",
                  heading(options, planned, platform->unavailable_reason()),
-                 parallel::to_text(*plan, request));
+                 parallel::to_text(*plan, request, text));
+      fmt::print("{}", choice_text(*plan, request.workload));
     }
     return 0;
   }
 
   const parallel::Refusal refusal = parallel::explain_refusal(request);
-  fmt::print(stderr, "fastchat plan: {}\n", plan.error().message);
+  fmt::print(stderr, "fastchat plan: {}\n", parallel::to_text(refusal, request, text));
   if (refusal.reason == parallel::RefusalReason::bad_request) return kUsage;
   if (as_json) {
     nlohmann::json result = parallel::to_json(refusal, request);

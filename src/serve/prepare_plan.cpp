@@ -68,10 +68,30 @@ void share_host_memory(std::vector<parallel::DeviceBudget>& devices, DeviceMemor
         format_bytes(available));
 }
 
+/// Nominal: enough to compare ways to use the devices; `fastchat bench limits` measures.
+parallel::DeviceSpeed cpu_speed(const device::DeviceInfo& info) {
+  if (info.kind != device::DeviceKind::cpu || info.num_cores <= 0) return {};
+  const bool shares_cores = info.num_cores < 1;
+  return {.read_bytes_per_s = 12e9 * info.num_cores,
+          .flops_per_s = 100e9 * info.num_cores,
+          .link_bytes_per_s = 5e9,
+          .op_s = 2e-6,
+          // A meeting of threads that share a core takes turns of the system's scheduler.
+          .all_reduce_s = shares_cores ? 200e-6 : 5e-6};
+}
+
+std::vector<parallel::DeviceBudget> card_budgets(const ModelOptions& options) {
+  std::vector<parallel::DeviceBudget> devices = options.cards;
+  for (std::size_t rank = 0; rank < devices.size(); ++rank)
+    devices[rank].limit_bytes = limit_of_rank(options, rank);
+  return devices;
+}
+
 std::vector<parallel::DeviceBudget> device_budgets(const ModelOptions& options,
                                                    device::Platform& platform,
                                                    const std::vector<int>& indices,
                                                    DeviceMemory memory) {
+  if (!options.cards.empty()) return card_budgets(options);
   std::vector<parallel::DeviceBudget> devices;
   for (std::size_t rank = 0; rank < indices.size(); ++rank) {
     const device::MemoryInfo info = platform.memory(indices[rank]);
@@ -80,6 +100,7 @@ std::vector<parallel::DeviceBudget> device_budgets(const ModelOptions& options,
     budget.total_bytes = info.total_bytes;
     budget.free_bytes = info.free_bytes;
     budget.limit_bytes = limit_of_rank(options, rank);
+    budget.speed = cpu_speed(platform.describe(indices[rank]));
     devices.push_back(budget);
   }
   if (platform.kind() == device::DeviceKind::cpu) {
@@ -151,10 +172,18 @@ PlannedModel prepare_plan(const ModelOptions& options,
   planned.devices = device_indices(options, platform);
 
   parallel::PlanRequest& request = planned.request;
-  request.sizes = model::model_sizes(planned.config, planned.dtype, ops::traits(platform.kind()));
-  const engine::ModelRunnerOptions runner;
-  engine::add_step_buffers(request.sizes, planned.config, runner);
-  request.steps_in_flight = runner.max_outstanding;
+  request.steps_in_flight = engine::ModelRunnerOptions{}.max_outstanding;
+  const ops::OpsTraits traits = ops::traits(platform.kind());
+  request.axes = model::tensor_axes(planned.config, traits);
+  request.sizes_of_share = [config = planned.config, dtype = planned.dtype, traits](
+                               const parallel::TensorShare& share, int steps_in_flight) {
+    parallel::ModelSizes sizes = model::model_sizes(config, dtype, traits, share);
+    engine::add_step_buffers(sizes, config, {.max_outstanding = steps_in_flight});
+    return sizes;
+  };
+  request.sizes =
+      request.sizes_of_share(parallel::whole_share(request.axes), request.steps_in_flight);
+  request.parallel = options.parallel.request;
   request.devices = device_budgets(options, platform, planned.devices, memory);
   request.kv_cache_bytes = options.kv_cache_bytes;
   request.max_num_batched_tokens = options.max_num_batched_tokens;
@@ -163,6 +192,10 @@ PlannedModel prepare_plan(const ModelOptions& options,
   request.memory_utilization = options.gpu_memory_utilization;
   request.shared_memory = platform.kind() == device::DeviceKind::cpu;
   choose_context(options, planned.config, request);
+  request.workload = options.parallel.workload;
+  const std::int64_t half = std::max<std::int64_t>(1, request.max_model_len / 2);
+  request.workload.prompt_len = std::min(request.workload.prompt_len, half);
+  request.workload.gen_len = std::min(request.workload.gen_len, half);
   return planned;
 }
 

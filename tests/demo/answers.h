@@ -15,6 +15,7 @@ namespace fastchat::demo_test {
 
 struct Answer {
   std::vector<std::int32_t> tokens;
+  std::vector<float> logprobs;  // of the tokens, where asked
   engine::FinishReason finish_reason = engine::FinishReason::none;
   std::string error;
 };
@@ -24,6 +25,7 @@ class Collector : public engine::OutputListener {
   engine::Verdict on_output(const engine::SequenceOutput& output) override {
     const std::lock_guard lock(mutex_);
     answer_.tokens.insert(answer_.tokens.end(), output.new_tokens.begin(), output.new_tokens.end());
+    for (const auto& logprob : output.new_logprobs) answer_.logprobs.push_back(logprob.logprob);
     answer_.finish_reason = output.finish_reason;
     answer_.error = output.error;
     if (output.finish_reason != engine::FinishReason::none) finished_.notify_all();
@@ -64,6 +66,7 @@ inline serve::ModelOptions demo_options(int num_devices, const std::string& dtyp
   options.device = "cpu";
   options.num_gpus = num_devices;
   options.dtype = dtype;
+  options.parallel.request.mode = parallel::ParallelMode::layer;
   options.max_model_len = 1024;
   options.max_num_seqs = 16;
   options.kv_cache_bytes = 256 * 1024 * 1024;

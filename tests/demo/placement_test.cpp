@@ -37,6 +37,7 @@ class PlacementPromise : public testing::Test {
     options.load_format = serve::LoadFormat::dummy;
     options.device = "cpu";
     options.num_gpus = 2;
+    options.parallel.request.mode = parallel::ParallelMode::layer;
     options.dtype = "float32";
     options.max_model_len = max_model_len;
     options.max_num_batched_tokens = 64;

@@ -60,7 +60,8 @@ std::set<std::string> documented_keys(const std::string& heading) {
 }
 
 TEST(PlanJson, HasExactlyTheDocumentedKeys) {
-  const PlanRequest request = small_request(30);
+  PlanRequest request = small_request(30);
+  request.parallel.mode = ParallelMode::automatic;
   std::set<std::string> keys;
   collect_keys(to_json(make_plan(request).value(), request), "", keys);
   EXPECT_EQ(keys, documented_keys("A plan"));

@@ -230,7 +230,10 @@ std::unique_ptr<Platform> create_cpu_platform(const CpuPlatformOptions& options)
                                          to_string(isa),
                                          num_cores == 1 ? "" : "s",
                                          format_cores(hand),
-                                         shared ? ", shared" : (pinned ? ", pinned" : ""))},
+                                         shared ? ", shared" : (pinned ? ", pinned" : "")),
+                  .num_cores = shared ? static_cast<double>(usable.cores.size()) /
+                                            static_cast<double>(options.num_devices)
+                                      : static_cast<double>(num_cores)},
          .team = {.num_threads = num_cores,
                   .affinity = thread_affinity(hand, options.cores, pinned),
                   .spin = shared ? std::chrono::microseconds{0} : kSpin,

@@ -1,0 +1,108 @@
+#include "serve/parallel_options.h"
+
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <CLI/CLI.hpp>
+
+#include "serve/language.h"
+
+namespace fastchat::serve {
+namespace {
+
+using parallel::ParallelMode;
+
+constexpr ParallelMode kModes[] = {
+    ParallelMode::automatic, ParallelMode::layer, ParallelMode::pipeline, ParallelMode::tensor};
+
+void read_mode(const std::string& value, ParallelOptions& options) {
+  for (const ParallelMode mode : kModes)
+    if (value == parallel::to_string(mode)) options.request.mode = mode;
+}
+
+}  // namespace
+
+void add_parallel_options(CLI::App& app, ParallelOptions& options) {
+  const std::string group = say("Several devices", "多设备");
+  std::vector<std::string> names;
+  for (const ParallelMode mode : kModes) names.emplace_back(parallel::to_string(mode));
+  app.add_option_function<std::string>(
+         "--parallel",
+         [&options](const std::string& value) { read_mode(value, options); },
+         say("layer: contiguous layers per device, one batch walks them; pipeline: several batches "
+             "in flight,\n"
+             "so that all devices compute; tensor: every layer split over all devices, fastest for "
+             "one chat;\n"
+             "auto: the one estimated fastest (printed with its reason)",
+             "layer：每个设备放连续的若干层，一批数据依次经过；pipeline：多批数据同时流动，所有设备"
+             "同时计算；\n"
+             "tensor：每一层切分到所有设备，单个对话最快；auto：选估计最快的方式（并说明理由）"))
+      ->check(CLI::IsMember(names))
+      ->type_name("auto|layer|pipeline|tensor")
+      ->default_str("auto")
+      ->group(group);
+  app.add_option("--pipeline-parallel-size",
+                 options.request.pipeline_size,
+                 say("stages, one after another; times --tensor-parallel-size it is the number of "
+                     "devices",
+                     "流水线级数；与 --tensor-parallel-size 之积等于设备数"))
+      ->check(CLI::Range(1, 1024))
+      ->type_name("P")
+      ->group(group);
+  app.add_option("--tensor-parallel-size",
+                 options.request.tensor_size,
+                 say("devices that share each layer of a stage", "每级中共同分担每一层的设备数"))
+      ->check(CLI::Range(1, 1024))
+      ->type_name("T")
+      ->group(group);
+  app.add_option(
+         "--num-streams",
+         options.workload.num_streams,
+         say("requests at once that speed is planned for", "按多少个同时进行的请求来规划速度"))
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 16))
+      ->type_name("N")
+      ->capture_default_str()
+      ->group(group);
+}
+
+std::string mode_name(ParallelMode mode, int pipeline_size, int tensor_size) {
+  if (mode == ParallelMode::pipeline && tensor_size > 1)
+    return fmt::format("pipeline {} x tensor {}", pipeline_size, tensor_size);
+  if (mode == ParallelMode::layer && tensor_size > 1)
+    return fmt::format("layer {} x tensor {}", pipeline_size, tensor_size);
+  return std::string(parallel::to_string(mode));
+}
+
+std::string choice_text(const parallel::Plan& plan, const parallel::Workload& workload) {
+  if (plan.considered.size() < 2) return {};
+  const auto tokens = static_cast<double>(workload.num_streams * workload.gen_len);
+  std::vector<std::string> others;
+  std::string chosen;
+  const int stages = static_cast<int>(plan.placement.stages.size());
+  for (const parallel::ModeEstimate& mode : plan.considered) {
+    const std::string name = mode_name(mode.mode, mode.pipeline_size, mode.tensor_size);
+    if (mode.mode == plan.mode && mode.tensor_size == plan.tensor_size && mode.fits) {
+      chosen = name;
+      continue;
+    }
+    others.push_back(mode.fits
+                         ? fmt::format("{} {:.3g} ms", name, mode.estimated_s / tokens * 1e3)
+                         : fmt::format(fmt::runtime(text("{} does not fit", "{} 放不下")), name));
+  }
+  if (chosen.empty()) chosen = mode_name(plan.mode, stages, plan.tensor_size);
+  return fmt::format(
+      fmt::runtime(text("--parallel auto: {}, estimated fastest for {} stream(s) of {} + {} "
+                        "tokens: {:.3g} ms per generated token; {}\n",
+                        "--parallel auto：选择 {}，对 {} 个请求（{} + {} token）估计最快：每个生成 "
+                        "token {:.3g} 毫秒；{}\n")),
+      chosen,
+      workload.num_streams,
+      workload.prompt_len,
+      workload.gen_len,
+      plan.speed.estimated_s / tokens * 1e3,
+      fmt::join(others, text(", ", "，")));
+}
+
+}  // namespace fastchat::serve

@@ -1,0 +1,29 @@
+// How the devices work together: the flags of the parallel modes.
+#pragma once
+
+#include <string>
+
+#include "parallel/planner.h"
+
+namespace CLI {  // NOLINT(readability-identifier-naming): their name
+class App;
+}
+
+namespace fastchat::serve {
+
+struct ParallelOptions {
+  parallel::ParallelRequest request{.mode = parallel::ParallelMode::automatic};
+  parallel::Workload workload;
+};
+
+/// --parallel, --pipeline-parallel-size, --tensor-parallel-size and what speed is planned for.
+/// `options` outlives the parse.
+void add_parallel_options(CLI::App& app, ParallelOptions& options);
+
+/// The flags of the plan's mode, as --parallel auto prints its choice: "--parallel tensor".
+std::string mode_name(parallel::ParallelMode mode, int pipeline_size, int tensor_size);
+
+/// One line: what --parallel auto chose and what it compared; empty when there was no choice.
+std::string choice_text(const parallel::Plan& plan, const parallel::Workload& workload);
+
+}  // namespace fastchat::serve

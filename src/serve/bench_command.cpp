@@ -22,6 +22,7 @@
 #include "serve/language.h"
 #include "serve/model_instance.h"
 #include "serve/model_options.h"
+#include "serve/model_path.h"
 
 namespace fastchat::serve {
 namespace {
@@ -295,6 +296,7 @@ int run_model(int argc, char** argv) {
           "  fastchat bench model --model-path ~/models/Qwen2-7B-Instruct --context 0,8192 "
           "--json"));
   if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
+  resolve_model_path(options.model);
   size_model(options);
   std::vector<Case> cases = cases_of(options);
   check(!cases.empty(), "--prompt-len 0 and --gen-len 0 leave nothing to measure");

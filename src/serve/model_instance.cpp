@@ -7,6 +7,7 @@
 #include "engine/model_runner.h"
 #include "model/weight_source.h"
 #include "ops/ops.h"
+#include "serve/model_path.h"
 
 namespace fastchat::serve {
 namespace {
@@ -80,9 +81,7 @@ void ModelInstance::Impl::load_stages(const ModelOptions& options, const LoadObs
 
 ModelInstance::ModelInstance(const ModelOptions& options, const LoadObserver& observer)
     : impl_(std::make_unique<Impl>()) {
-  impl_->name = options.model_path.empty()
-                    ? options.shape
-                    : std::filesystem::weakly_canonical(options.model_path).filename().string();
+  impl_->name = display_name(options);
   impl_->platform = open_platform(options);
   impl_->planned = prepare_plan(options, *impl_->platform);
   // Text first: a missing tokenizer is found before minutes of loading.

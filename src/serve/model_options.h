@@ -21,7 +21,10 @@ namespace fastchat::serve {
 enum class LoadFormat { automatic, dummy };
 
 struct ModelOptions {
-  std::string model_path;  // --model-path: folder in Hugging Face format
+  std::string model_path;         // --model-path: folder in Hugging Face format, or an id until
+                                  // resolve_model_path() (model_path.h) has found its folder
+  std::string revision = "main";  // --revision: of an id
+  std::string model_name;         // what people call the model; set by resolve_model_path()
   std::string
       shape;  // --shape: a published model's dimensions without its files (plan; dummy weights)
   std::string device =

@@ -158,8 +158,6 @@ TEST(ModelOptions, FlagsOfFastChatThatComeLaterSaySo) {
     expect_refused({flag, "4"}, flag);
   expect_refused({"--load_8bit"}, "later version");
   expect_refused({"--exllama-gpu-split", "20,7,7"}, "--max-gpu-memory");
-  expect_refused({"--revision", "v2"}, "folder of that revision");
-  EXPECT_EQ(parse({"--revision", "main"}).status, 0);
 }
 
 TEST(ModelOptions, HelpShowsGroupsButNotWhatComesLater) {

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "engine/model_runner.h"
+#include "model/models.h"
 #include "model/weight_source.h"
 #include "ops/ops.h"
 #include "serve/model_path.h"
@@ -13,9 +14,16 @@ namespace fastchat::serve {
 namespace {
 
 std::unique_ptr<model::WeightSource> open_weights(const ModelOptions& options,
+                                                  const model::ModelConfig& config,
                                                   device::DType dtype) {
   if (options.load_format == LoadFormat::dummy) return model::dummy_weights(dtype);
-  return model::open_safetensors(options.model_path);
+  model::SafetensorsOptions safetensors;
+  safetensors.strategy = options.load_strategy;
+  // A tied embedding is used again as the head.
+  if (config.tie_word_embeddings)
+    safetensors.num_uses = [&names = model::family_of(config.architecture, "config.json").names](
+                               std::string_view name) { return name == names.embedding ? 2 : 1; };
+  return model::open_safetensors(options.model_path, safetensors);
 }
 
 }  // namespace
@@ -63,7 +71,8 @@ void ModelInstance::Impl::load_stages(const ModelOptions& options, const LoadObs
     ops.push_back(ops::create_ops(*devices.back()));
     device_ops.push_back(ops.back().get());
   }
-  const std::unique_ptr<model::WeightSource> weights = open_weights(options, planned.dtype);
+  const std::unique_ptr<model::WeightSource> weights =
+      open_weights(options, planned.config, planned.dtype);
   const std::uint64_t total_bytes = weights->total_bytes();
   std::uint64_t done_bytes = 0;
   runner = std::make_unique<engine::ModelRunner>(

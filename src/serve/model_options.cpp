@@ -144,6 +144,25 @@ void add_model_group(CLI::App& app, ModelOptions& options) {
       ->type_name("auto|dummy")
       ->default_str("auto")
       ->group(group);
+  app.add_option_function<std::string>(
+         "--safetensors-load-strategy",
+         [&options](const std::string& value) {
+           options.load_strategy = value == "lazy"    ? model::LoadStrategy::lazy
+                                   : value == "eager" ? model::LoadStrategy::eager
+                                                      : model::LoadStrategy::automatic;
+         },
+         say("lazy: map the weight files; eager: read each once from front to back, as network "
+             "file\n"
+             "systems like it, with host memory for up to one file. auto: eager on NFS, SMB, "
+             "Lustre,\n"
+             "FUSE, 9p, Ceph, …, lazy elsewhere",
+             "lazy：映射权重文件；eager：从头到尾各读一遍，适合网络文件系统，主机内存需能容纳一个文"
+             "件。"
+             "auto：在 NFS、SMB、Lustre、FUSE、9p、Ceph 等上用 eager，其他用 lazy"))
+      ->check(CLI::IsMember({"auto", "lazy", "eager"}))
+      ->type_name("auto|lazy|eager")
+      ->default_str("auto")
+      ->group(group);
 }
 
 void add_device_group(CLI::App& app, ModelOptions& options) {

@@ -11,6 +11,7 @@
 
 #include "device/device.h"
 #include "model/model_config.h"
+#include "model/weight_source.h"
 
 namespace CLI {  // NOLINT(readability-identifier-naming): their name
 class App;
@@ -42,6 +43,8 @@ struct ModelOptions {
   std::int64_t max_num_seqs = 16;
   std::string dtype = "auto";                      // --dtype auto|float32|float16|bfloat16
   LoadFormat load_format = LoadFormat::automatic;  // --load-format auto|dummy
+  // --safetensors-load-strategy auto|lazy|eager
+  model::LoadStrategy load_strategy = model::LoadStrategy::automatic;
 };
 
 /// Adds the flags to `app`, grouped, with help texts in the chosen language; takes the app's

@@ -1,5 +1,6 @@
 #include "serve/model_instance.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -15,14 +16,23 @@ namespace {
 
 std::unique_ptr<model::WeightSource> open_weights(const ModelOptions& options,
                                                   const model::ModelConfig& config,
+                                                  const parallel::Placement& placement,
                                                   device::DType dtype) {
   if (options.load_format == LoadFormat::dummy) return model::dummy_weights(dtype);
+  // The ranks of a group take their parts of the same tensors; a tied embedding is used again as
+  // the head.
+  std::size_t group_size = 1;
+  for (const parallel::StagePlacement& stage : placement.stages)
+    group_size = std::max(group_size, stage.devices.size());
+  const std::string_view tied =
+      config.tie_word_embeddings
+          ? model::family_of(config.architecture, "config.json").names.embedding
+          : std::string_view();
   model::SafetensorsOptions safetensors;
   safetensors.strategy = options.load_strategy;
-  // A tied embedding is used again as the head.
-  if (config.tie_word_embeddings)
-    safetensors.num_uses = [&names = model::family_of(config.architecture, "config.json").names](
-                               std::string_view name) { return name == names.embedding ? 2 : 1; };
+  safetensors.num_uses = [group_size, tied](std::string_view name) {
+    return static_cast<int>(group_size) * (name == tied ? 2 : 1);
+  };
   return model::open_safetensors(options.model_path, safetensors);
 }
 
@@ -72,7 +82,7 @@ void ModelInstance::Impl::load_stages(const ModelOptions& options, const LoadObs
     device_ops.push_back(ops.back().get());
   }
   const std::unique_ptr<model::WeightSource> weights =
-      open_weights(options, planned.config, planned.dtype);
+      open_weights(options, planned.config, plan.placement, planned.dtype);
   const std::uint64_t total_bytes = weights->total_bytes();
   std::uint64_t done_bytes = 0;
   runner = std::make_unique<engine::ModelRunner>(

@@ -76,13 +76,20 @@ double seconds(Clock::duration duration) { return std::chrono::duration<double>(
 
 double measure_prefill(engine::Engine& engine,
                        std::int64_t vocab_size,
+                       std::int64_t batch,
                        std::int64_t prompt_len,
                        std::uint64_t seed) {
   std::mt19937_64 random(seed);
-  const std::vector<std::int32_t> prompt = random_prompt(vocab_size, prompt_len, random);
+  std::vector<std::vector<std::int32_t>> prompts;
+  for (std::int64_t i = 0; i < batch; ++i)
+    prompts.push_back(random_prompt(vocab_size, prompt_len, random));
   const Clock::time_point start = Clock::now();
-  const auto timeline = submit(engine, prompt, 1);
-  return static_cast<double>(prompt_len) / seconds(timeline->wait().front() - start);
+  std::vector<std::shared_ptr<Timeline>> timelines;
+  for (const std::vector<std::int32_t>& prompt : prompts)
+    timelines.push_back(submit(engine, prompt, 1));
+  Clock::time_point end = start;
+  for (const auto& timeline : timelines) end = std::max(end, timeline->wait().front());
+  return static_cast<double>(batch * prompt_len) / seconds(end - start);
 }
 
 double measure_decode(engine::Engine& engine,

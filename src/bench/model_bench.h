@@ -8,10 +8,11 @@
 
 namespace fastchat::bench {
 
-/// Tokens per second from submitting one prompt of `prompt_len` random tokens to its first token.
-/// Throws Failure when the engine refuses or fails.
+/// Tokens per second from submitting `batch` prompts of `prompt_len` random tokens each to the last
+/// one's first token. Throws Failure when the engine refuses or fails.
 double measure_prefill(engine::Engine& engine,
                        std::int64_t vocab_size,
+                       std::int64_t batch,
                        std::int64_t prompt_len,
                        std::uint64_t seed);
 

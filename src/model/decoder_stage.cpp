@@ -194,6 +194,16 @@ void DecoderStage::State::attention(device::Stream& stream,
   const std::int64_t kv_heads = share.kv_heads.count * config.head_dim;
   const TensorView qkv = arena.view(dtype, {input.num_tokens, heads + 2 * kv_heads}, layout.qkv);
   ops.linear(stream, normed, layer.qkv, vector_of(layer.qkv_bias), qkv);
+  if (config.qk_norm) {
+    const auto norm_heads = [&](std::int64_t first, std::int64_t width, const Buffer& weight) {
+      const TensorView x =
+          qkv.slice_columns(first, width)
+              .reshaped({input.num_tokens, width / config.head_dim, config.head_dim});
+      ops.rms_norm(stream, x, vector_of(weight), config.norm_eps, x);
+    };
+    norm_heads(0, heads, layer.q_norm);
+    norm_heads(heads, kv_heads, layer.k_norm);
+  }
   // Query and key columns lie side by side: one rotation for both.
   ops.rotary(stream, qkv.slice_columns(0, heads + kv_heads), config.head_dim, rotary_table);
 
@@ -303,7 +313,10 @@ parallel::ModelSizes model_sizes(const ModelConfig& config,
   };
   const bool sums = share.rank == 0;  // has the biases of what is summed over the group
   const std::uint64_t norm = static_cast<std::uint64_t>(hidden) * sizeof(float);
-  const std::uint64_t layer = norm + linear(heads + 2 * kv_heads, hidden, config.qkv_bias) +
+  const std::uint64_t qk_norm =
+      config.qk_norm ? 2 * static_cast<std::uint64_t>(config.head_dim) * sizeof(float) : 0;
+  const std::uint64_t layer = norm + qk_norm +
+                              linear(heads + 2 * kv_heads, hidden, config.qkv_bias) +
                               linear(hidden, heads, config.attention_output_bias && sums) + norm +
                               linear(2 * intermediate, hidden, config.mlp_bias) +
                               linear(hidden, intermediate, config.mlp_bias && sums);

@@ -64,7 +64,7 @@ std::string parse_architecture(const ConfigReader& reader) {
 }
 
 // What all decoders of the list have in common.
-void read_decoder_config(const ConfigReader& reader, ModelConfig& config) {
+void read_decoder_config(const ConfigReader& reader, const Family& family, ModelConfig& config) {
   if (reader.has("quantization_config"))
     reader.reject("quantization_config", "none: quantized checkpoints are not supported");
   config.vocab_size = reader.size("vocab_size", kMaxVocab);
@@ -76,11 +76,16 @@ void read_decoder_config(const ConfigReader& reader, ModelConfig& config) {
   if (config.num_heads % config.num_kv_heads != 0)
     reader.reject("num_key_value_heads",
                   fmt::format("a divisor of the {} attention heads", config.num_heads));
-  if (!reader.has("head_dim") && config.hidden_size % config.num_heads != 0)
+  const bool has_head_dim = reader.has("head_dim") || family.default_head_dim > 0;
+  if (!has_head_dim && config.hidden_size % config.num_heads != 0)
     reader.reject("hidden_size",
                   fmt::format("a multiple of the {} attention heads", config.num_heads));
-  const std::string_view head_dim_key = reader.has("head_dim") ? "head_dim" : "hidden_size";
-  config.head_dim = reader.size("head_dim", kMaxHeadDim, config.hidden_size / config.num_heads);
+  const std::string_view head_dim_key = has_head_dim ? "head_dim" : "hidden_size";
+  config.head_dim =
+      reader.size("head_dim",
+                  kMaxHeadDim,
+                  family.default_head_dim > 0 ? family.default_head_dim
+                                              : config.hidden_size / config.num_heads);
   if (config.head_dim % 2 != 0 || config.head_dim > kMaxHeadDim)
     reader.reject(
         head_dim_key,
@@ -115,7 +120,7 @@ ModelConfig parse_model_config(const nlohmann::json& config, const std::string& 
   ModelConfig out;
   out.architecture = parse_architecture(reader);
   const Family& family = family_of(out.architecture, origin);
-  read_decoder_config(reader, out);
+  read_decoder_config(reader, family, out);
   family.parse(reader, out);
   read_token_ids(reader, out);
   return out;

@@ -49,6 +49,7 @@ struct ModelConfig {
       0;  // context the model was made for, rope scaling included
   float norm_eps = 1e-6f;
   ops::Activation activation = ops::Activation::silu;
+  bool qk_norm = false;  // RMS norm of every query and key head before the rotation
   bool qkv_bias = false;
   bool attention_output_bias = false;
   bool mlp_bias = false;
@@ -67,7 +68,7 @@ ModelConfig read_model_config(const std::filesystem::path& folder);
 ModelConfig parse_model_config(const nlohmann::json& config, const std::string& origin);
 
 /// Shapes of published models by name, for `plan --shape` and dummy weights: "qwen2-0.5b",
-/// "qwen2-1.5b", "qwen2-7b", "qwen2-72b", "llama3-8b". Errors: not_found naming all known names.
+/// "qwen2-7b", "qwen3-8b", "llama3-8b", … Errors: not_found naming all known names.
 Result<ModelConfig> shape_by_name(std::string_view name);
 std::vector<std::string_view> shape_names();
 

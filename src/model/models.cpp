@@ -8,7 +8,7 @@ namespace fastchat::model {
 
 std::span<const Family> families() {
   // A new family is one line here and one file.
-  static const std::array kFamilies{kQwen2, kLlama, kMistral};
+  static const std::array kFamilies{kQwen2, kQwen3, kLlama, kMistral};
   return kFamilies;
 }
 

@@ -27,6 +27,8 @@ struct TensorNames {
   std::string_view gate = "mlp.gate_proj";
   std::string_view up = "mlp.up_proj";
   std::string_view down = "mlp.down_proj";
+  std::string_view q_norm = "self_attn.q_norm.weight";  // with qk_norm only
+  std::string_view k_norm = "self_attn.k_norm.weight";
 
   /// The full name of a layer's tensor: in_layer(3, q, ".weight") is
   /// "model.layers.3.self_attn.q_proj.weight".
@@ -41,6 +43,8 @@ struct Family {
   /// Fills what differs from read_decoder_config(), which has run. Throws Failure.
   void (*parse)(const ConfigReader& reader, ModelConfig& config);
   TensorNames names;
+  /// Of files that state no "head_dim"; 0 = the hidden size shared among the heads.
+  std::int64_t default_head_dim = 0;
 };
 
 std::span<const Family> families();
@@ -49,6 +53,7 @@ const Family& family_of(std::string_view architecture, std::string_view origin);
 
 // One per family file, listed in models.cpp.
 extern const Family kQwen2;
+extern const Family kQwen3;
 extern const Family kLlama;
 extern const Family kMistral;
 

@@ -1,24 +1,18 @@
 #include "model/safetensors.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <map>
-#include <mutex>
 #include <optional>
-#include <system_error>
+#include <set>
 #include <utility>
-
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "model/config_reader.h"
+#include "model/safetensors_file.h"
 #include "model/weight_source.h"
 
 namespace fastchat::model {
@@ -26,82 +20,9 @@ namespace {
 
 constexpr std::uint64_t kMaxIndexBytes = 64 * kMiB;
 constexpr std::size_t kMaxShards = 100'000;
+constexpr std::size_t kMaxNamedFiles = 20;  // in a message
 
-std::string system_message() { return std::generic_category().message(errno); }
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(const std::string& name)
-      : descriptor_(::open(name.c_str(), O_RDONLY | O_CLOEXEC)) {
-    check(descriptor_ >= 0, "{}: cannot be opened: {}", name, system_message());
-  }
-  ~FileDescriptor() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  FileDescriptor(FileDescriptor&& other) noexcept
-      : descriptor_(std::exchange(other.descriptor_, -1)) {}
-  FileDescriptor& operator=(FileDescriptor&&) = delete;
-
-  std::uint64_t size(const std::string& name) const {
-    struct stat status {};
-    check(::fstat(descriptor_, &status) == 0, "{}: {}", name, system_message());
-    check(S_ISREG(status.st_mode), "{}: expected a regular file", name);
-    return static_cast<std::uint64_t>(status.st_size);
-  }
-  int get() const { return descriptor_; }
-
- private:
-  int descriptor_;
-};
-
-// A file mapped read-only.
-class Mapping {
- public:
-  Mapping(const FileDescriptor& file, std::uint64_t size_bytes, const std::string& name)
-      : size_bytes_(size_bytes) {
-    if (size_bytes == 0) return;
-    void* mapped = ::mmap(nullptr, size_bytes, PROT_READ, MAP_PRIVATE, file.get(), 0);
-    check(mapped != MAP_FAILED, "{}: cannot be mapped: {}", name, system_message());
-    data_ = static_cast<const char*>(mapped);
-    advise(0, size_bytes, MADV_SEQUENTIAL);
-  }
-  ~Mapping() {
-    if (data_ != nullptr) ::munmap(const_cast<char*>(data_), size_bytes_);
-  }
-  Mapping(Mapping&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), size_bytes_(other.size_bytes_) {}
-  Mapping& operator=(Mapping&&) = delete;
-
-  const char* data() const { return data_; }
-  std::uint64_t size_bytes() const { return size_bytes_; }
-
-  /// Tells the kernel about the pages that [begin, end) touches. A hint: failure changes speed
-  /// only. Neighbours that share a page and are dropped with it come back from the file when they
-  /// are read.
-  void advise(std::uint64_t begin, std::uint64_t end, int advice) const {
-    static const auto kPageBytes = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-    begin -= begin % kPageBytes;
-    if (begin < end) ::madvise(const_cast<char*>(data_) + begin, end - begin, advice);
-  }
-
- private:
-  const char* data_ = nullptr;
-  std::uint64_t size_bytes_ = 0;
-};
-
-// One file, its header read and checked.
-struct Shard {
-  std::string name;  // path, for messages
-  FileDescriptor file;
-  Mapping mapping;
-  SafetensorsHeader header;
-
-  explicit Shard(const std::string& path)
-      : name(path), file(path), mapping(file, file.size(path), path) {
-    const std::string_view bytes(mapping.data(), mapping.size_bytes());
-    header = parse_safetensors_header(bytes, mapping.size_bytes(), name);
-  }
-};
+using Files = std::vector<std::unique_ptr<SafetensorsFile>>;
 
 std::string describe(std::string_view dtype, std::span<const std::int64_t> shape) {
   std::string out = fmt::format("{}[", dtype);
@@ -119,19 +40,19 @@ std::optional<device::DType> weight_dtype(std::string_view name) {
 
 class SafetensorsSource : public WeightSource {
  public:
-  SafetensorsSource(std::string folder, std::vector<Shard> shards)
-      : folder_(std::move(folder)), shards_(std::move(shards)) {}
+  SafetensorsSource(std::string folder, Files files)
+      : folder_(std::move(folder)), files_(std::move(files)) {}
 
-  /// Makes a tensor of a shard known, as `origin` says it is there.
-  void add(const std::string& origin, const std::string& name, std::size_t shard_index) {
-    const Shard& shard = shards_[shard_index];
-    const auto entry = shard.header.find(name);
-    check(entry != shard.header.end(),
+  /// Makes a tensor of a file known, as `origin` says it is there.
+  void add(const std::string& origin, const std::string& name, std::size_t file_index) {
+    SafetensorsFile& file = *files_[file_index];
+    const auto entry = file.header().find(name);
+    check(entry != file.header().end(),
           "{}: says that tensor {} is in {}, where it is not",
           origin,
           in_quotes(name),
-          shard.name);
-    tensors_.emplace(name, Tensor{shard_index, &entry->second, {}, 0});
+          file.name());
+    tensors_.emplace(name, Tensor{&file, &entry->second});
     total_bytes_ += entry->second.end - entry->second.begin;
   }
 
@@ -145,34 +66,23 @@ class SafetensorsSource : public WeightSource {
           folder_,
           in_quotes(name),
           describe("float", shape),
-          shards_.size());
-    Tensor& tensor = found->second;
-    const SafetensorsEntry& entry = *tensor.entry;
-    const Shard& shard = shards_[tensor.shard_index];
+          files_.size());
+    const SafetensorsEntry& entry = *found->second.entry;
+    SafetensorsFile& file = *found->second.file;
     check(std::equal(shape.begin(), shape.end(), entry.shape.begin(), entry.shape.end()),
           "{}: tensor {}: expected shape {}, found {}",
-          shard.name,
+          file.name(),
           in_quotes(name),
           describe("", shape),
           describe("", entry.shape));
     const std::optional<device::DType> dtype = weight_dtype(entry.dtype);
     check(dtype.has_value(),
           "{}: tensor {}: expected F32, F16 or BF16, found {}",
-          shard.name,
+          file.name(),
           in_quotes(name),
           entry.dtype);
-    // Reading mapped pages past the end of a file is a fatal signal: better a message, as far as
-    // one look can tell.
-    const std::uint64_t size_now = shard.file.size(shard.name);
-    check(size_now >= shard.mapping.size_bytes(),
-          "{}: expected {} bytes, found {}: the file shrank since it was opened",
-          shard.name,
-          shard.mapping.size_bytes(),
-          size_now);
-
-    shard.mapping.advise(entry.begin, entry.end, MADV_WILLNEED);
     ops::WeightSlice slice;
-    slice.data = aligned(tensor, shard, *dtype);
+    slice.data = file.acquire(entry, device::size_of(*dtype));
     slice.dtype = *dtype;
     slice.rows = shape.empty() ? 1 : shape[0];
     slice.columns = 1;
@@ -184,43 +94,31 @@ class SafetensorsSource : public WeightSource {
   void release(std::string_view name) override {
     const auto found = tensors_.find(name);
     if (found == tensors_.end()) return;
-    Tensor& tensor = found->second;
-    const std::lock_guard lock(mutex_);
-    if (tensor.num_users == 0 || --tensor.num_users > 0) return;
-    tensor.copy = {};
-    const Mapping& mapping = shards_[tensor.shard_index].mapping;
-    mapping.advise(tensor.entry->begin, tensor.entry->end, MADV_DONTNEED);
+    found->second.file->release(*found->second.entry);
   }
 
  private:
   struct Tensor {
-    std::size_t shard_index = 0;
+    SafetensorsFile* file = nullptr;
     const SafetensorsEntry* entry = nullptr;
-    std::vector<std::uint64_t> copy;  // of a tensor that lies unaligned in its file
-    int num_users = 0;
   };
 
-  // Writers pad headers so that tensors are aligned; the format does not ask for it, and early
-  // files are not.
-  const void* aligned(Tensor& tensor, const Shard& shard, device::DType dtype) {
-    const std::lock_guard lock(mutex_);
-    ++tensor.num_users;
-    const char* data = shard.mapping.data() + tensor.entry->begin;
-    if (tensor.entry->begin % device::size_of(dtype) == 0) return data;
-    const std::uint64_t size_bytes = tensor.entry->end - tensor.entry->begin;
-    if (tensor.copy.empty()) {
-      tensor.copy.resize((size_bytes + 7) / 8);
-      std::memcpy(tensor.copy.data(), data, size_bytes);
-    }
-    return tensor.copy.data();
-  }
-
   std::string folder_;
-  std::vector<Shard> shards_;
-  std::map<std::string, Tensor, std::less<>> tensors_;  // names and entries are fixed once opened
+  Files files_;
+  std::map<std::string, Tensor, std::less<>> tensors_;  // fixed once opened
   std::uint64_t total_bytes_ = 0;
-  std::mutex mutex_;  // guards copies and users of tensors
 };
+
+std::unique_ptr<SafetensorsFile> open_shard(const std::string& path,
+                                            const SafetensorsOptions& options) {
+  const std::string_view network =
+      options.strategy == LoadStrategy::automatic ? options.network(path) : std::string_view();
+  if (!network.empty())
+    log::info(
+        "{} is on a network file system ({}): it is read once, from front to back", path, network);
+  if (network.empty() && options.strategy != LoadStrategy::eager) return map_safetensors_file(path);
+  return read_safetensors_file(path, options.open(path), options.num_uses);
+}
 
 // tensor name → shard file name. Throws Failure for names that leave the folder.
 std::map<std::string, std::string> read_index(const std::filesystem::path& file) {
@@ -257,49 +155,66 @@ std::map<std::string, std::string> read_index(const std::filesystem::path& file)
        folder.string());
 }
 
+void check_complete(const std::filesystem::path& folder,
+                    const std::filesystem::path& index,
+                    const std::set<std::string>& files) {
+  std::string missing;
+  std::size_t num_missing = 0;
+  for (const std::string& file : files) {
+    std::error_code error;
+    if (std::filesystem::exists(folder / file, error)) continue;
+    if (++num_missing <= kMaxNamedFiles)
+      missing.append(missing.empty() ? "" : ", ").append(in_quotes(file));
+  }
+  if (num_missing > kMaxNamedFiles) missing.append(", …");
+  check(num_missing == 0,
+        "{}: {} of the {} files that it names are not there ({}): the download is incomplete",
+        index.string(),
+        num_missing,
+        files.size(),
+        missing);
+}
+
 std::unique_ptr<WeightSource> open_sharded(const std::filesystem::path& folder,
-                                           const std::filesystem::path& index) {
+                                           const std::filesystem::path& index,
+                                           const SafetensorsOptions& options) {
   const std::map<std::string, std::string> weight_map = read_index(index);
-  std::map<std::string, std::size_t> shard_indices;
-  for (const auto& [name, shard] : weight_map) shard_indices.emplace(shard, 0);
-  check(shard_indices.size() <= kMaxShards,
+  std::set<std::string> names;
+  for (const auto& [name, shard] : weight_map) names.insert(shard);
+  check(names.size() <= kMaxShards,
         "{}: expected at most {} files, found {}",
         index.string(),
         kMaxShards,
-        shard_indices.size());
-  std::vector<Shard> shards;
-  shards.reserve(shard_indices.size());
-  for (auto& [file, shard_index] : shard_indices) {
-    const std::filesystem::path path = folder / file;
-    std::error_code error;
-    check(std::filesystem::exists(path, error),
-          "{}: names the file {}, which is not there: the download is incomplete",
-          index.string(),
-          in_quotes(file));
-    shard_index = shards.size();
-    shards.emplace_back(path.string());
+        names.size());
+  check_complete(folder, index, names);
+  Files files;
+  std::map<std::string, std::size_t> file_indices;
+  for (const std::string& name : names) {
+    file_indices.emplace(name, files.size());
+    files.push_back(open_shard((folder / name).string(), options));
   }
-  auto source = std::make_unique<SafetensorsSource>(folder.string(), std::move(shards));
+  auto source = std::make_unique<SafetensorsSource>(folder.string(), std::move(files));
   for (const auto& [name, shard] : weight_map)
-    source->add(index.string(), name, shard_indices.at(shard));
+    source->add(index.string(), name, file_indices.at(shard));
   return source;
 }
 
 }  // namespace
 
-std::unique_ptr<WeightSource> open_safetensors(const std::filesystem::path& folder) {
+std::unique_ptr<WeightSource> open_safetensors(const std::filesystem::path& folder,
+                                               const SafetensorsOptions& options) {
   const std::filesystem::path single = folder / "model.safetensors";
   const std::filesystem::path index = folder / "model.safetensors.index.json";
   std::error_code error;
   if (!std::filesystem::exists(single, error)) {
     if (!std::filesystem::exists(index, error)) fail_without_safetensors(folder);
-    return open_sharded(folder, index);
+    return open_sharded(folder, index, options);
   }
-  std::vector<Shard> shards;
-  shards.emplace_back(single.string());
+  Files files;
+  files.push_back(open_shard(single.string(), options));
   std::vector<std::string> names;
-  for (const auto& [name, entry] : shards.front().header) names.push_back(name);
-  auto source = std::make_unique<SafetensorsSource>(folder.string(), std::move(shards));
+  for (const auto& [name, entry] : files.front()->header()) names.push_back(name);
+  auto source = std::make_unique<SafetensorsSource>(folder.string(), std::move(files));
   for (const std::string& name : names) source->add(single.string(), name, 0);
   return source;
 }

@@ -142,11 +142,11 @@ void load_layer(const ModelConfig& config,
     part.counted = counts_kv;
     return part;
   };
-  const auto norm = [&](std::string_view name) {
-    return replicated(vector(names.in_layer(layer, name), hidden, all_hidden), share);
+  const auto norm = [&](std::string_view name, std::int64_t size) {
+    return replicated(vector(names.in_layer(layer, name), size, {0, size}), share);
   };
 
-  out.attention_norm = loader.plain({norm(names.attention_norm)});
+  out.attention_norm = loader.plain({norm(names.attention_norm, hidden)});
   out.qkv =
       loader.linear({matrix(weight(names.q), heads, hidden, my_heads, all_hidden),
                      of_kv(matrix(weight(names.k), kv_heads, hidden, my_kv_heads, all_hidden)),
@@ -156,13 +156,17 @@ void load_layer(const ModelConfig& config,
     out.qkv_bias = loader.plain({vector(bias(names.q), heads, my_heads),
                                  of_kv(vector(bias(names.k), kv_heads, my_kv_heads)),
                                  of_kv(vector(bias(names.v), kv_heads, my_kv_heads))});
+  if (config.qk_norm) {
+    out.q_norm = loader.plain({norm(names.q_norm, config.head_dim)});
+    out.k_norm = loader.plain({norm(names.k_norm, config.head_dim)});
+  }
   out.attention_output = loader.linear(
       {matrix(weight(names.attention_output), hidden, heads, all_hidden, my_heads)}, dtype);
   if (config.attention_output_bias && share.rank == 0)
     out.attention_output_bias =
         loader.plain({vector(bias(names.attention_output), hidden, all_hidden)});
 
-  out.mlp_norm = loader.plain({norm(names.mlp_norm)});
+  out.mlp_norm = loader.plain({norm(names.mlp_norm, hidden)});
   out.gate_up = loader.linear(
       {matrix(weight(names.gate), intermediate, hidden, share.intermediate, all_hidden),
        matrix(weight(names.up), intermediate, hidden, share.intermediate, all_hidden)},
@@ -233,6 +237,8 @@ std::uint64_t weight_bytes(const StageWeights& weights) {
       bytes += linear->storage.size_bytes();
     for (const ops::Buffer* plain : {&layer.attention_norm,
                                      &layer.qkv_bias,
+                                     &layer.q_norm,
+                                     &layer.k_norm,
                                      &layer.attention_output_bias,
                                      &layer.mlp_norm,
                                      &layer.gate_up_bias,

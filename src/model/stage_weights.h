@@ -8,13 +8,15 @@
 
 namespace fastchat::model {
 
-/// Linear weights are in the stage's dtype; norm weights and biases in f32. Absent biases are
-/// empty. Sizes are those of the rank's share; biases of what the ranks' parts are summed into are
-/// on rank 0.
+/// Linear weights are in the stage's dtype; norm weights and biases in f32. Absent ones are empty.
+/// Sizes are those of the rank's share; biases of what the ranks' parts are summed into are on rank
+/// 0.
 struct LayerWeights {
   ops::Buffer attention_norm;  // [hidden]
   ops::PackedLinear qkv;       // q rows, then k, then v
   ops::Buffer qkv_bias;
+  ops::Buffer q_norm;  // [head_dim], for all heads; with qk_norm
+  ops::Buffer k_norm;
   ops::PackedLinear attention_output;
   ops::Buffer attention_output_bias;
   ops::Buffer mlp_norm;       // [hidden]

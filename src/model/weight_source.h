@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "model/safetensors_file.h"
 #include "ops/ops.h"
 
 namespace fastchat::model {
@@ -29,10 +31,31 @@ class WeightSource {
   virtual std::uint64_t total_bytes() const = 0;
 };
 
+/// How safetensors files are read; names as vLLM has them.
+enum class LoadStrategy : std::uint8_t {
+  automatic,  // eager on network file systems, lazy elsewhere
+  lazy,       // mapped: what is touched is read
+  eager,      // each file once, from front to back; tensors wait in host memory for their turn
+};
+
+struct SafetensorsOptions {
+  LoadStrategy strategy = LoadStrategy::automatic;
+  /// How many times a load gets and releases the tensor of that name; empty: once each. Eager files
+  /// keep a tensor that long.
+  NumUses num_uses;
+  /// Opens a file to be read eagerly, and tells network file systems (an empty name: none): for
+  /// tests.
+  std::function<std::unique_ptr<FileReader>(const std::string& path)> open = open_file;
+  std::function<std::string_view(const std::string& path)> network = [](const std::string& path) {
+    return network_file_system(path);
+  };
+};
+
 /// The safetensors files of a model folder: model.safetensors, or the shards that
 /// model.safetensors.index.json names. Headers are checked in full here: sizes, offsets, overlaps,
-/// dtypes. Throws Failure naming file and defect.
-std::unique_ptr<WeightSource> open_safetensors(const std::filesystem::path& folder);
+/// dtypes. Throws Failure naming file and defect, and all files that are missing.
+std::unique_ptr<WeightSource> open_safetensors(const std::filesystem::path& folder,
+                                               const SafetensorsOptions& options = {});
 
 /// Weights from an integer hash of tensor name and element index, the same on every machine and in
 /// the Python scripts (see dummy_weights.cpp): for tests, and --load-format dummy.

@@ -123,6 +123,18 @@ void check_resolve_tokens(const TensorView& ids,
   require("resolve_tokens", "sampled", sampled, {-1}, {DType::i32});
 }
 
+void check_rms_norm(const TensorView& x, const TensorView& weight, const TensorView& out) {
+  constexpr std::string_view kOp = "rms_norm";
+  if (x.rank() != 3) {
+    check_norm(kOp, x, weight, {}, out);
+    return;
+  }
+  require(kOp, "x", x, {-1, -1, -1}, kFloats);
+  require(kOp, "weight", weight, {x.dim(2)}, kFloats);
+  require(kOp, "out", out, {x.dim(0), x.dim(1), x.dim(2)}, kFloats);
+  require_same_or_f32(kOp, "x", x, out.dtype());
+}
+
 void check_norm(std::string_view op,
                 const TensorView& x,
                 const TensorView& weight,

@@ -21,7 +21,9 @@ void check_gather_rows(const TensorView& x, const TensorView& indices, const Ten
 void check_resolve_tokens(const TensorView& ids,
                           const TensorView& sources,
                           const TensorView& sampled);
-/// rms_norm, and layer_norm with or without bias.
+/// x and out [n, width] or [n, groups, width].
+void check_rms_norm(const TensorView& x, const TensorView& weight, const TensorView& out);
+/// add_rms_norm, and layer_norm with or without bias.
 void check_norm(std::string_view op,
                 const TensorView& x,
                 const TensorView& weight,

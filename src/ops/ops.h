@@ -136,9 +136,10 @@ class Ops {
                               TensorView sources,
                               TensorView sampled);
 
-  /// out = x / rms(x) * weight over the last dimension.   x f32 or T [n, width], rows may be
-  /// strided; weight T'' [width] (any float dtype); out T [n, width]. In place allowed for equal
-  /// dtypes.
+  /// out = x / rms(x) * weight over the last dimension.   x f32 or T [n, width], or [n, groups,
+  /// width] where each of a row's groups (heads, say) is normed by itself, with the same weight;
+  /// rows may be strided; weight T'' [width] (any float dtype); out T of x's shape. In place
+  /// allowed for equal dtypes.
   virtual void rms_norm(Stream& stream, TensorView x, TensorView weight, float eps, TensorView out);
   /// out = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias; bias may be empty.
   virtual void layer_norm(

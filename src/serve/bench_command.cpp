@@ -22,6 +22,7 @@
 #include "serve/language.h"
 #include "serve/model_instance.h"
 #include "serve/model_options.h"
+#include "serve/model_path.h"
 
 namespace fastchat::serve {
 namespace {
@@ -79,6 +80,7 @@ struct ModelBenchOptions {
   std::int64_t prompt_len = 512;
   std::int64_t gen_len = 64;
   std::vector<std::int64_t> batches = {1};
+  std::vector<std::int64_t> prefill_batches = {1};
   std::vector<std::int64_t> contexts = {0};
   int repetitions = 5;
   std::string peer_prefill;
@@ -99,7 +101,8 @@ struct Case {
 std::vector<Case> cases_of(const ModelBenchOptions& options) {
   std::vector<Case> cases;
   if (options.prompt_len > 0)
-    cases.push_back({.is_prefill = true, .peer_command = options.peer_prefill});
+    for (const std::int64_t batch : options.prefill_batches)
+      cases.push_back({.is_prefill = true, .batch = batch, .peer_command = options.peer_prefill});
   if (options.gen_len > 0)
     for (const std::int64_t context : options.contexts)
       for (const std::int64_t batch : options.batches)
@@ -113,6 +116,8 @@ void size_model(ModelBenchOptions& options) {
   for (const std::int64_t context : options.contexts)
     longest = std::max(longest, std::max<std::int64_t>(context, 1) + options.gen_len);
   if (options.model.max_model_len == 0) options.model.max_model_len = longest;
+  for (const std::int64_t batch : options.prefill_batches)
+    options.model.max_num_seqs = std::max(options.model.max_num_seqs, batch);
   for (const std::int64_t batch : options.batches)
     options.model.max_num_seqs = std::max(options.model.max_num_seqs, batch);
   if (!options.format.empty()) options.model.dtype = options.format;
@@ -154,7 +159,7 @@ double run_case(const Case& item,
                 std::uint64_t seed) {
   const std::int64_t vocab_size = model.config().vocab_size;
   if (item.is_prefill)
-    return bench::measure_prefill(model.engine(), vocab_size, options.prompt_len, seed);
+    return bench::measure_prefill(model.engine(), vocab_size, item.batch, options.prompt_len, seed);
   return bench::measure_decode(
       model.engine(), vocab_size, item.batch, item.context, options.gen_len, seed);
 }
@@ -170,12 +175,14 @@ double limit_of(const Case& item,
   const std::int64_t context = std::max<std::int64_t>(item.context, 1) + options.gen_len / 2;
   const model::ForwardWork work =
       item.is_prefill
-          ? model::forward_work(planned.config, planned.request.sizes, 1, 0, options.prompt_len)
+          ? model::forward_work(
+                planned.config, planned.request.sizes, item.batch, 0, options.prompt_len)
           : model::forward_work(planned.config, planned.request.sizes, item.batch, context, 1);
   const double peak =
       1e9 * (planned.dtype == device::DType::bf16 ? limits.bf16_gflop_s : limits.f32_gflop_s);
   const double seconds = std::max(work.bytes / (limits.read_gb_s * 1e9), work.flops / peak);
-  const double tokens = static_cast<double>(item.is_prefill ? options.prompt_len : item.batch);
+  const double tokens =
+      static_cast<double>(item.batch * (item.is_prefill ? options.prompt_len : 1));
   return tokens / seconds;
 }
 
@@ -228,6 +235,13 @@ void add_bench_options(CLI::App& app, ModelBenchOptions& options) {
          say("tokens of the prompt whose prefill is timed; 0: none", "预填充的提示长度；0 不测"))
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str()
+      ->group(group);
+  app.add_option("--prefill-batch",
+                 options.prefill_batches,
+                 say("prompts that are prefilled together: 1,16", "同时预填充的提示数：1,16"))
+      ->delimiter(',')
+      ->check(CLI::Range(1, 4096))
+      ->type_name("N,N")
       ->group(group);
   app.add_option("--gen-len",
                  options.gen_len,
@@ -295,6 +309,7 @@ int run_model(int argc, char** argv) {
           "  fastchat bench model --model-path ~/models/Qwen2-7B-Instruct --context 0,8192 "
           "--json"));
   if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
+  resolve_model_path(options.model);
   size_model(options);
   std::vector<Case> cases = cases_of(options);
   check(!cases.empty(), "--prompt-len 0 and --gen-len 0 leave nothing to measure");

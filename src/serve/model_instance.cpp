@@ -1,20 +1,39 @@
 #include "serve/model_instance.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
 #include "base/log.h"
 #include "engine/model_runner.h"
+#include "model/models.h"
 #include "model/weight_source.h"
 #include "ops/ops.h"
+#include "serve/model_path.h"
 
 namespace fastchat::serve {
 namespace {
 
 std::unique_ptr<model::WeightSource> open_weights(const ModelOptions& options,
+                                                  const model::ModelConfig& config,
+                                                  const parallel::Placement& placement,
                                                   device::DType dtype) {
   if (options.load_format == LoadFormat::dummy) return model::dummy_weights(dtype);
-  return model::open_safetensors(options.model_path);
+  // The ranks of a group take their parts of the same tensors; a tied embedding is used again as
+  // the head.
+  std::size_t group_size = 1;
+  for (const parallel::StagePlacement& stage : placement.stages)
+    group_size = std::max(group_size, stage.devices.size());
+  const std::string_view tied =
+      config.tie_word_embeddings
+          ? model::family_of(config.architecture, "config.json").names.embedding
+          : std::string_view();
+  model::SafetensorsOptions safetensors;
+  safetensors.strategy = options.load_strategy;
+  safetensors.num_uses = [group_size, tied](std::string_view name) {
+    return static_cast<int>(group_size) * (name == tied ? 2 : 1);
+  };
+  return model::open_safetensors(options.model_path, safetensors);
 }
 
 }  // namespace
@@ -62,7 +81,8 @@ void ModelInstance::Impl::load_stages(const ModelOptions& options, const LoadObs
     ops.push_back(ops::create_ops(*devices.back()));
     device_ops.push_back(ops.back().get());
   }
-  const std::unique_ptr<model::WeightSource> weights = open_weights(options, planned.dtype);
+  const std::unique_ptr<model::WeightSource> weights =
+      open_weights(options, planned.config, plan.placement, planned.dtype);
   const std::uint64_t total_bytes = weights->total_bytes();
   std::uint64_t done_bytes = 0;
   runner = std::make_unique<engine::ModelRunner>(
@@ -80,9 +100,7 @@ void ModelInstance::Impl::load_stages(const ModelOptions& options, const LoadObs
 
 ModelInstance::ModelInstance(const ModelOptions& options, const LoadObserver& observer)
     : impl_(std::make_unique<Impl>()) {
-  impl_->name = options.model_path.empty()
-                    ? options.shape
-                    : std::filesystem::weakly_canonical(options.model_path).filename().string();
+  impl_->name = display_name(options);
   impl_->platform = open_platform(options);
   impl_->planned = prepare_plan(options, *impl_->platform);
   // Text first: a missing tokenizer is found before minutes of loading.

@@ -92,9 +92,20 @@ void add_model_group(CLI::App& app, ModelOptions& options) {
   app.add_option(
          "--model-path",
          options.model_path,
-         say("folder of a model in Hugging Face format: config.json, *.safetensors, tokenizer",
-             "Hugging Face 格式的模型文件夹：config.json、*.safetensors、分词器"))
-      ->type_name(say("FOLDER", "文件夹"))
+         say("folder of a model in Hugging Face format: config.json, *.safetensors, tokenizer;\n"
+             "or an id such as Qwen/Qwen2-7B-Instruct that Hugging Face's or ModelScope's tools "
+             "have downloaded",
+             "Hugging Face 格式的模型文件夹：config.json、*.safetensors、分词器；或已用 Hugging "
+             "Face "
+             "或魔搭工具下载的模型名称，例如 Qwen/Qwen2-7B-Instruct"))
+      ->type_name(say("FOLDER|ID", "文件夹|名称"))
+      ->group(group);
+  app.add_option("--revision",
+                 options.revision,
+                 say("branch, tag or commit of a model given by id",
+                     "按名称指定模型时使用的分支、标签或提交"))
+      ->type_name("NAME")
+      ->capture_default_str()
       ->group(group);
   app.add_option("--shape",
                  options.shape,
@@ -131,6 +142,25 @@ void add_model_group(CLI::App& app, ModelOptions& options) {
              "auto：读取文件夹中的权重；dummy：生成假权重，用于测试速度和内存"))
       ->check(CLI::IsMember({"auto", "dummy"}))
       ->type_name("auto|dummy")
+      ->default_str("auto")
+      ->group(group);
+  app.add_option_function<std::string>(
+         "--safetensors-load-strategy",
+         [&options](const std::string& value) {
+           options.load_strategy = value == "lazy"    ? model::LoadStrategy::lazy
+                                   : value == "eager" ? model::LoadStrategy::eager
+                                                      : model::LoadStrategy::automatic;
+         },
+         say("lazy: map the weight files; eager: read each once from front to back, as network "
+             "file\n"
+             "systems like it, with host memory for up to one file. auto: eager on NFS, SMB, "
+             "Lustre,\n"
+             "FUSE, 9p, Ceph, …, lazy elsewhere",
+             "lazy：映射权重文件；eager：从头到尾各读一遍，适合网络文件系统，主机内存需能容纳一个文"
+             "件。"
+             "auto：在 NFS、SMB、Lustre、FUSE、9p、Ceph 等上用 eager，其他用 lazy"))
+      ->check(CLI::IsMember({"auto", "lazy", "eager"}))
+      ->type_name("auto|lazy|eager")
       ->default_str("auto")
       ->group(group);
 }
@@ -309,15 +339,6 @@ void add_later_flags(CLI::App& app) {
       app.add_option_function<std::string>(flag.name, [refuse](const std::string&) { refuse(); })
           ->group(hidden);
   }
-  app.add_option("--revision")
-      ->check([](const std::string& revision) {
-        return revision == "main"
-                   ? std::string()
-                   : say("models are read from folders here: give the folder of that revision to "
-                         "--model-path",
-                         "此处模型从文件夹读取：请把该版本的文件夹交给 --model-path");
-      })
-      ->group(hidden);
 }
 
 }  // namespace

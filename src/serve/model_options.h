@@ -11,6 +11,7 @@
 
 #include "device/device.h"
 #include "model/model_config.h"
+#include "model/weight_source.h"
 #include "serve/parallel_options.h"
 
 namespace CLI {  // NOLINT(readability-identifier-naming): their name
@@ -22,7 +23,10 @@ namespace fastchat::serve {
 enum class LoadFormat { automatic, dummy };
 
 struct ModelOptions {
-  std::string model_path;  // --model-path: folder in Hugging Face format
+  std::string model_path;         // --model-path: folder in Hugging Face format, or an id until
+                                  // resolve_model_path() (model_path.h) has found its folder
+  std::string revision = "main";  // --revision: of an id
+  std::string model_name;         // what people call the model; set by resolve_model_path()
   std::string
       shape;  // --shape: a published model's dimensions without its files (plan; dummy weights)
   std::string device =
@@ -42,6 +46,8 @@ struct ModelOptions {
   std::int64_t max_num_seqs = 16;
   std::string dtype = "auto";                      // --dtype auto|float32|float16|bfloat16
   LoadFormat load_format = LoadFormat::automatic;  // --load-format auto|dummy
+  // --safetensors-load-strategy auto|lazy|eager
+  model::LoadStrategy load_strategy = model::LoadStrategy::automatic;
 };
 
 /// Adds the flags to `app`, grouped, with help texts in the chosen language; takes the app's

@@ -14,6 +14,7 @@
 #include "serve/command_line.h"
 #include "serve/language.h"
 #include "serve/model_options.h"
+#include "serve/model_path.h"
 #include "serve/prepare_plan.h"
 
 namespace fastchat::serve {
@@ -21,11 +22,6 @@ namespace {
 
 constexpr int kUsage = 2;
 constexpr int kDoesNotFit = 3;
-
-std::string model_name(const ModelOptions& options) {
-  if (options.model_path.empty()) return options.shape;
-  return std::filesystem::weakly_canonical(options.model_path).filename().string();
-}
 
 void add_cards_option(CLI::App& app, ModelOptions& options) {
   app.add_option_function<std::string>(
@@ -70,7 +66,7 @@ std::string heading(const ModelOptions& options,
                     const std::string& missing) {
   std::string out = fmt::format(fmt::runtime(text("{}: {}, {} layers, {}, made for {} tokens\n",
                                                   "{}：{}，{} 层，{}，设计上下文 {} token\n")),
-                                model_name(options),
+                                display_name(options),
                                 planned.config.architecture,
                                 planned.config.num_layers,
                                 device::to_string(planned.dtype),
@@ -89,7 +85,7 @@ std::string heading(const ModelOptions& options,
 }
 
 void add_model(const ModelOptions& options, const PlannedModel& planned, nlohmann::json& result) {
-  result["model"] = {{"name", model_name(options)},
+  result["model"] = {{"name", display_name(options)},
                      {"architecture", planned.config.architecture},
                      {"dtype", device::to_string(planned.dtype)},
                      {"num_layers", planned.config.num_layers},
@@ -137,6 +133,7 @@ int run_plan(int argc, char** argv) {
                     "需要 --model-path 文件夹或 --shape 名称：请指定模型"));
     return kUsage;
   }
+  resolve_model_path(options);
 
   const std::unique_ptr<device::Platform> platform = platform_for_plan(options);
   const PlannedModel planned = prepare_plan(options, *platform, DeviceMemory::as_limits);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "text/utf8.h"
 
 namespace fastchat::text {
 namespace {
@@ -17,30 +18,6 @@ constexpr std::size_t kMaxTokensOfCharacter = 4;
 // Tokens without text that are kept in case their text appears with a later token.
 constexpr std::size_t kMaxSilentTokens = 16;
 
-/// What the bytes at the start of a text are, by the rules of "maximal subparts" that decoders
-/// agree on.
-struct Unit {
-  enum Kind { character, broken, incomplete } kind;
-  std::size_t size;
-};
-
-Unit first_unit(std::string_view bytes) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
-  const unsigned lead = byte(0);
-  if (lead < 0x80) return {Unit::character, 1};
-  if (lead < 0xC2 || lead > 0xF4) return {Unit::broken, 1};
-  const std::size_t size = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-  // Overlong forms, surrogates and numbers above U+10FFFF show in the second byte.
-  const unsigned low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-  const unsigned high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-  for (std::size_t i = 1; i < size; ++i) {
-    if (i == bytes.size()) return {Unit::incomplete, i};
-    const bool continues = i == 1 ? byte(i) >= low && byte(i) <= high : (byte(i) & 0xC0) == 0x80;
-    if (!continues) return {Unit::broken, i};
-  }
-  return {Unit::character, size};
-}
-
 }  // namespace
 
 IncrementalDetokenizer::IncrementalDetokenizer(Tokenizer tokenizer, bool skip_special_tokens)
@@ -48,18 +25,19 @@ IncrementalDetokenizer::IncrementalDetokenizer(Tokenizer tokenizer, bool skip_sp
 
 std::string IncrementalDetokenizer::push(std::int32_t id) {
   if (skip_special_tokens_ && tokenizer_.is_special(id)) return {};
-  return tokenizer_.is_byte_level() ? push_bytes(id) : push_window(id);
+  return tokenizer_.byte_decoding() ? push_bytes(id) : push_window(id);
 }
 
 std::string IncrementalDetokenizer::finish() {
   std::string rest;
   if (!bytes_.empty()) {
-    rest = kReplacement;
+    append_replacement(bytes_.size(), rest);
   } else if (num_shown_ < window_.size()) {
     std::string text = decode(0);
     rest = text.starts_with(shown_text_) ? text.substr(shown_text_.size()) : decode(num_shown_);
   }
   bytes_.clear();
+  at_start_ = true;
   window_.clear();
   shown_text_.clear();
   num_shown_ = 0;
@@ -67,17 +45,30 @@ std::string IncrementalDetokenizer::finish() {
 }
 
 std::string IncrementalDetokenizer::push_bytes(std::int32_t id) {
+  if (!tokenizer_.id_to_token(id)) return {};
   tokenizer_.append_token_bytes(id, bytes_);
+  if (std::exchange(at_start_, false) && tokenizer_.byte_decoding()->strips_leading_space &&
+      bytes_.starts_with(' '))
+    bytes_.erase(0, 1);
   std::string text;
   std::string_view rest = bytes_;
   while (!rest.empty()) {
-    const Unit unit = first_unit(rest);
-    if (unit.kind == Unit::incomplete) break;
-    text += unit.kind == Unit::character ? rest.substr(0, unit.size) : kReplacement;
+    const Utf8Unit unit = first_utf8_unit(rest);
+    if (unit.kind == Utf8Unit::incomplete) break;
+    if (unit.kind == Utf8Unit::character)
+      text += rest.substr(0, unit.size);
+    else
+      append_replacement(unit.size, text);
     rest.remove_prefix(unit.size);
   }
   bytes_.erase(0, bytes_.size() - rest.size());
   return text;
+}
+
+// In place of a broken unit of `size` bytes.
+void IncrementalDetokenizer::append_replacement(std::size_t size, std::string& text) const {
+  const std::size_t count = tokenizer_.byte_decoding()->replaces_every_byte ? size : 1;
+  for (std::size_t i = 0; i < count; ++i) text += kReplacement;
 }
 
 // The text of a token depends on what stands before it (a leading space is dropped at the start

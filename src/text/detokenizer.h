@@ -14,7 +14,7 @@ namespace fastchat::text {
 /// gives for all tokens at once, and no piece ends inside a character. A call costs the same
 /// however long the sequence is.
 ///
-/// One exception, for tokenizers that fall back to tokens of single bytes (SentencePiece): when
+/// One exception, for a tokenizer.json that falls back to tokens of single bytes: when
 /// bytes that are not UTF-8 directly follow a character made of such tokens, decode drops the
 /// character too; here it has been shown.
 // One per sequence; one thread at a time.
@@ -32,12 +32,15 @@ class IncrementalDetokenizer {
 
  private:
   std::string push_bytes(std::int32_t id);
+  void append_replacement(std::size_t size, std::string& text) const;
   std::string push_window(std::int32_t id);
   std::string decode(std::size_t first) const;
 
   Tokenizer tokenizer_;
   bool skip_special_tokens_;
-  std::string bytes_;  // byte-level: the beginning of a character, at most 3 bytes
+  // Where bytes are joined: the beginning of a character, at most 3 bytes.
+  std::string bytes_;
+  bool at_start_ = true;  // no token yet
 
   // Otherwise: the last tokens whose text was given out, for context, then those whose text was
   // not.

@@ -2,74 +2,27 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "text/added_tokens.h"
 #include "text/ffi.h"
 #include "text/files.h"
+#include "text/sentencepiece_model.h"
 
 namespace fastchat::text {
 namespace {
 
-struct AddedToken {
-  std::int64_t id;
-  Json json;
-};
-
-/// Tokens that tokenizer_config.json or added_tokens.json put behind the vocabulary, by id.
-Result<std::vector<AddedToken>> listed_tokens(const Json& config, const Json& added_tokens) {
-  std::vector<AddedToken> tokens;
-  if (const auto decoder = config.find("added_tokens_decoder"); decoder != config.end()) {
-    if (!decoder->is_object()) {
-      return Error{ErrorCode::invalid_request,
-                   "tokenizer_config.json: added_tokens_decoder must be an object"};
-    }
-    for (const auto& [key, token] : decoder->items()) {
-      std::int64_t id = -1;
-      const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
-      if (error != std::errc() || end != key.data() + key.size() || id < 0 ||
-          !token_content(token)) {
-        return Error{
-            ErrorCode::invalid_request,
-            fmt::format("tokenizer_config.json: added_tokens_decoder[\"{}\"] must map an id to a "
-                        "token with content",
-                        key)};
-      }
-      Json json = token.is_object() ? token : Json{{"content", token}};
-      json["id"] = id;
-      tokens.push_back({id, std::move(json)});
-    }
-  } else if (added_tokens.is_object()) {
-    for (const auto& [content, id] : added_tokens.items()) {
-      if (!id.is_number_unsigned() || id > INT32_MAX) {
-        return Error{ErrorCode::invalid_request, "added_tokens.json must map tokens to ids"};
-      }
-      const auto number = id.get<std::int64_t>();
-      tokens.push_back({number, {{"content", content}, {"id", number}, {"normalized", false}}});
-    }
-  }
-  std::sort(tokens.begin(), tokens.end(), [](const AddedToken& a, const AddedToken& b) {
-    return a.id < b.id;
-  });
-  return tokens;
-}
-
-/// The named special tokens, in the order in which the reference adds those that are not there yet.
-std::vector<std::string> named_special_tokens(const Json& config) {
-  std::vector<std::string> names;
-  const auto add = [&](const Json& token) {
-    if (std::optional<std::string> name = token_content(token)) names.push_back(*name);
-  };
-  for (const char* key : {"bos_token", "eos_token", "unk_token", "pad_token"}) {
-    if (const auto token = config.find(key); token != config.end()) add(*token);
-  }
-  const auto additional = config.find("additional_special_tokens");
-  if (additional != config.end() && additional->is_array()) {
-    for (const Json& token : *additional) add(token);
-  }
-  return names;
+Json to_json(const AddedToken& token) {
+  Json json{{"content", token.content},
+            {"special", token.special},
+            {"lstrip", token.lstrip},
+            {"rstrip", token.rstrip},
+            {"single_word", token.single_word}};
+  if (token.id >= 0) json["id"] = token.id;
+  if (token.normalized) json["normalized"] = *token.normalized;
+  return json;
 }
 
 Result<Json> added_tokens_of(const Json& config, const Json& added_tokens_file) {
@@ -78,17 +31,16 @@ Result<Json> added_tokens_of(const Json& config, const Json& added_tokens_file) 
   const std::vector<std::string> specials = named_special_tokens(config);
   Json added = Json::array();
   for (AddedToken& token : *listed) {
-    const std::string content = token_content(token.json).value_or("");
-    if (std::find(specials.begin(), specials.end(), content) != specials.end()) {
-      token.json["special"] = true;
-    }
-    added.push_back(std::move(token.json));
+    if (std::find(specials.begin(), specials.end(), token.content) != specials.end())
+      token.special = true;
+    added.push_back(to_json(token));
   }
   for (const std::string& content : specials) {
     const bool known = std::any_of(added.begin(), added.end(), [&](const Json& token) {
       return token_content(token) == content;
     });
-    if (!known) added.push_back({{"content", content}, {"special", true}, {"normalized", false}});
+    if (!known)
+      added.push_back(to_json({.content = content, .special = true, .normalized = false}));
   }
   return added;
 }
@@ -110,17 +62,98 @@ Result<std::string> family_of(const Json& config, const std::filesystem::path& f
                   name)};
 }
 
+// The Rust crate's tokenizers.
+class CrateModel : public TokenizerModel {
+ public:
+  explicit CrateModel(fct_tokenizer* handle) : handle_(handle) {}
+
+  Result<std::vector<std::int32_t>> encode(std::string_view text,
+                                           bool add_special_tokens,
+                                           bool parse_special) const override {
+    fct_ids ids{};
+    fct_buffer error{};
+    const fct_status status = fct_tokenizer_encode(
+        handle_.get(), text.data(), text.size(), add_special_tokens, parse_special, &ids, &error);
+    if (status != fct_ok) return take_error(status, error);
+    std::vector<std::int32_t> result(ids.data, ids.data + ids.size);
+    fct_ids_free(ids);
+    return result;
+  }
+
+  Result<std::string> decode(std::span<const std::int32_t> ids,
+                             bool skip_special_tokens) const override {
+    fct_buffer text{};
+    fct_buffer error{};
+    // Signed and unsigned variants of a type may alias; a negative id becomes one that no
+    // vocabulary has.
+    const auto* data = reinterpret_cast<const std::uint32_t*>(ids.data());
+    const fct_status status =
+        fct_tokenizer_decode(handle_.get(), data, ids.size(), skip_special_tokens, &text, &error);
+    if (status != fct_ok) return Error{ErrorCode::internal, take(error)};
+    return take(text);
+  }
+
+  std::optional<std::string> id_to_token(std::int32_t id) const override {
+    fct_buffer token{};
+    if (!fct_tokenizer_id_to_token(handle_.get(), static_cast<std::uint32_t>(id), &token)) {
+      return std::nullopt;
+    }
+    return take(token);
+  }
+
+  std::optional<std::int32_t> token_to_id(std::string_view token) const override {
+    std::uint32_t id = 0;
+    if (!fct_tokenizer_token_to_id(handle_.get(), token.data(), token.size(), &id)) {
+      return std::nullopt;
+    }
+    return static_cast<std::int32_t>(id);
+  }
+
+  std::int32_t vocab_size() const override {
+    return static_cast<std::int32_t>(fct_tokenizer_vocab_size(handle_.get()));
+  }
+
+  bool is_special(std::int32_t id) const override {
+    return fct_tokenizer_is_special(handle_.get(), static_cast<std::uint32_t>(id)) != 0;
+  }
+
+  void append_token_bytes(std::int32_t id, std::string& bytes) const override {
+    std::array<char, 64> buffer;
+    const auto token = static_cast<std::uint32_t>(id);
+    const std::size_t size =
+        fct_tokenizer_token_bytes(handle_.get(), token, buffer.data(), buffer.size());
+    if (size <= buffer.size()) {
+      bytes.append(buffer.data(), size);
+      return;
+    }
+    const std::size_t start = bytes.size();
+    bytes.resize(start + size);
+    fct_tokenizer_token_bytes(handle_.get(), token, bytes.data() + start, size);
+  }
+
+  std::optional<ByteDecoding> byte_decoding() const override {
+    if (fct_tokenizer_is_byte_level(handle_.get()) == 0) return std::nullopt;
+    return ByteDecoding{};
+  }
+
+ private:
+  struct Free {
+    void operator()(fct_tokenizer* handle) const { fct_tokenizer_free(handle); }
+  };
+  std::unique_ptr<fct_tokenizer, Free> handle_;
+};
+
 }  // namespace
 
-Tokenizer::Tokenizer(fct_tokenizer* handle)
-    : handle_(handle, fct_tokenizer_free), byte_level_(fct_tokenizer_is_byte_level(handle) != 0) {}
+Tokenizer::Tokenizer(std::shared_ptr<const TokenizerModel> model)
+    : model_(std::move(model)), byte_decoding_(model_->byte_decoding()) {}
 
 Result<Tokenizer> Tokenizer::from_json(std::string_view json) {
   fct_tokenizer* handle = nullptr;
   fct_buffer error{};
   const fct_status status = fct_tokenizer_from_json(json.data(), json.size(), &handle, &error);
   if (status != fct_ok) return take_error(status, error);
-  return Tokenizer(handle);
+  return Tokenizer(std::make_shared<CrateModel>(handle));
 }
 
 Result<Tokenizer> Tokenizer::from_folder(const std::filesystem::path& folder) {
@@ -139,14 +172,17 @@ Result<Tokenizer> Tokenizer::from_folder(const std::filesystem::path& folder) {
   const auto merges = read_if_present(folder / "merges.txt");
   if (!merges) return merges.error();
   if (!vocab->has_value() || !merges->has_value()) {
-    const char* hint = std::filesystem::exists(folder / "tokenizer.model")
-                           ? "; a SentencePiece tokenizer.model is not read"
-                           : "";
+    const auto sentencepiece = read_if_present(folder / "tokenizer.model");
+    if (!sentencepiece) return sentencepiece.error();
+    if (sentencepiece->has_value()) {
+      auto model = read_sentencepiece_model(folder, **sentencepiece);
+      if (!model) return model.error();
+      return Tokenizer(*std::move(model));
+    }
     return Error{ErrorCode::not_found,
-                 fmt::format("no tokenizer in {}: expected tokenizer.json, or vocab.json with "
-                             "merges.txt{}",
-                             folder.string(),
-                             hint)};
+                 fmt::format("no tokenizer in {}: expected tokenizer.json, vocab.json with "
+                             "merges.txt, or tokenizer.model",
+                             folder.string())};
   }
 
   Result<Json> config = read_json_object(folder / "tokenizer_config.json");
@@ -181,71 +217,7 @@ Result<Tokenizer> Tokenizer::from_folder(const std::filesystem::path& folder) {
     failed.message = fmt::format("{}: {}", folder.string(), failed.message);
     return failed;
   }
-  return Tokenizer(handle);
-}
-
-Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view text,
-                                                    bool add_special_tokens,
-                                                    bool parse_special) const {
-  fct_ids ids{};
-  fct_buffer error{};
-  const fct_status status = fct_tokenizer_encode(
-      handle_.get(), text.data(), text.size(), add_special_tokens, parse_special, &ids, &error);
-  if (status != fct_ok) return take_error(status, error);
-  std::vector<std::int32_t> result(ids.data, ids.data + ids.size);
-  fct_ids_free(ids);
-  return result;
-}
-
-Result<std::string> Tokenizer::decode(std::span<const std::int32_t> ids,
-                                      bool skip_special_tokens) const {
-  fct_buffer text{};
-  fct_buffer error{};
-  // Signed and unsigned variants of a type may alias; a negative id becomes one that no vocabulary
-  // has.
-  const auto* data = reinterpret_cast<const std::uint32_t*>(ids.data());
-  const fct_status status =
-      fct_tokenizer_decode(handle_.get(), data, ids.size(), skip_special_tokens, &text, &error);
-  if (status != fct_ok) return Error{ErrorCode::internal, take(error)};
-  return take(text);
-}
-
-std::optional<std::string> Tokenizer::id_to_token(std::int32_t id) const {
-  fct_buffer token{};
-  if (!fct_tokenizer_id_to_token(handle_.get(), static_cast<std::uint32_t>(id), &token)) {
-    return std::nullopt;
-  }
-  return take(token);
-}
-
-std::optional<std::int32_t> Tokenizer::token_to_id(std::string_view token) const {
-  std::uint32_t id = 0;
-  if (!fct_tokenizer_token_to_id(handle_.get(), token.data(), token.size(), &id)) {
-    return std::nullopt;
-  }
-  return static_cast<std::int32_t>(id);
-}
-
-std::int32_t Tokenizer::vocab_size() const {
-  return static_cast<std::int32_t>(fct_tokenizer_vocab_size(handle_.get()));
-}
-
-bool Tokenizer::is_special(std::int32_t id) const {
-  return fct_tokenizer_is_special(handle_.get(), static_cast<std::uint32_t>(id)) != 0;
-}
-
-void Tokenizer::append_token_bytes(std::int32_t id, std::string& bytes) const {
-  std::array<char, 64> buffer;
-  const auto token = static_cast<std::uint32_t>(id);
-  const std::size_t size =
-      fct_tokenizer_token_bytes(handle_.get(), token, buffer.data(), buffer.size());
-  if (size <= buffer.size()) {
-    bytes.append(buffer.data(), size);
-    return;
-  }
-  const std::size_t start = bytes.size();
-  bytes.resize(start + size);
-  fct_tokenizer_token_bytes(handle_.get(), token, bytes.data() + start, size);
+  return Tokenizer(std::make_shared<CrateModel>(handle));
 }
 
 }  // namespace fastchat::text

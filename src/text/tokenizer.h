@@ -11,8 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
-
-struct fct_tokenizer;
+#include "text/tokenizer_model.h"
 
 namespace fastchat::text {
 
@@ -20,9 +19,10 @@ namespace fastchat::text {
 class Tokenizer {
  public:
   /// The tokenizer of a model folder: tokenizer.json, else vocab.json and merges.txt (Qwen2's and
-  /// GPT-2's byte-level BPE, with the added tokens of tokenizer_config.json). Errors: not_found if
-  /// the folder has neither; unsupported for other families without a tokenizer.json;
-  /// invalid_request for a malformed file, which the message names.
+  /// GPT-2's byte-level BPE, with the added tokens of tokenizer_config.json), else tokenizer.model
+  /// (SentencePiece, as LlamaTokenizer reads it). Errors: not_found if the folder has none;
+  /// unsupported for other families without a tokenizer.json; invalid_request for a malformed
+  /// file, which the message names.
   static Result<Tokenizer> from_folder(const std::filesystem::path& folder);
 
   /// From the contents of a tokenizer.json. Errors: invalid_request.
@@ -38,31 +38,39 @@ class Tokenizer {
   /// Errors: invalid_request if the text is not UTF-8.
   Result<std::vector<std::int32_t>> encode(std::string_view text,
                                            bool add_special_tokens,
-                                           bool parse_special = true) const;
+                                           bool parse_special = true) const {
+    return model_->encode(text, add_special_tokens, parse_special);
+  }
 
   /// Text of token ids; ids without a token are left out, bytes that are not UTF-8 become U+FFFD.
   /// Errors: internal.
-  Result<std::string> decode(std::span<const std::int32_t> ids, bool skip_special_tokens) const;
+  Result<std::string> decode(std::span<const std::int32_t> ids, bool skip_special_tokens) const {
+    return model_->decode(ids, skip_special_tokens);
+  }
 
   /// The token as it stands in the vocabulary ("Ġworld", "<|im_end|>").
-  std::optional<std::string> id_to_token(std::int32_t id) const;
-  std::optional<std::int32_t> token_to_id(std::string_view token) const;
+  std::optional<std::string> id_to_token(std::int32_t id) const { return model_->id_to_token(id); }
+  std::optional<std::int32_t> token_to_id(std::string_view token) const {
+    return model_->token_to_id(token);
+  }
 
   /// Number of tokens, added ones included. A model's logits may be wider.
-  std::int32_t vocab_size() const;
-  bool is_special(std::int32_t id) const;
+  std::int32_t vocab_size() const { return model_->vocab_size(); }
+  bool is_special(std::int32_t id) const { return model_->is_special(id); }
 
-  /// True if decoding joins the tokens' bytes and does nothing else.
-  bool is_byte_level() const { return byte_level_; }
-  /// Appends the bytes that a token of a byte-level tokenizer stands for; none for an id without a
-  /// token.
-  void append_token_bytes(std::int32_t id, std::string& bytes) const;
+  /// How text comes from tokens whose bytes are joined; empty if decoding does more than that.
+  const std::optional<ByteDecoding>& byte_decoding() const { return byte_decoding_; }
+  /// Appends the bytes that a token stands for, where there is a byte_decoding(); none for an id
+  /// without a token.
+  void append_token_bytes(std::int32_t id, std::string& bytes) const {
+    model_->append_token_bytes(id, bytes);
+  }
 
  private:
-  explicit Tokenizer(fct_tokenizer* handle);
+  explicit Tokenizer(std::shared_ptr<const TokenizerModel> model);
 
-  std::shared_ptr<fct_tokenizer> handle_;
-  bool byte_level_ = false;
+  std::shared_ptr<const TokenizerModel> model_;
+  std::optional<ByteDecoding> byte_decoding_;
 };
 
 }  // namespace fastchat::text

@@ -33,6 +33,26 @@ INSTANTIATE_TEST_SUITE_P(All,
                          testing::Values("float32", "float16", "bfloat16"),
                          [](const auto& info) { return info.param; });
 
+TEST(DemoModel, AnswersAreTheSameWhenFilesAreReadAsFromANetwork) {
+  std::vector<std::vector<std::int32_t>> prompts;
+  std::vector<std::vector<std::int32_t>> expected;
+  const std::vector<HeldOut> items = read_held_out();
+  for (const model::LoadStrategy strategy :
+       {model::LoadStrategy::lazy, model::LoadStrategy::eager}) {
+    serve::ModelOptions options = demo_options(2, "auto");
+    options.load_strategy = strategy;
+    serve::ModelInstance model(options, {});
+    if (prompts.empty())
+      for (std::size_t i = 0; i < items.size(); i += items.size() / 6)
+        prompts.push_back(prompt_tokens(model, items[i].messages));
+    std::vector<std::vector<std::int32_t>> answers;
+    for (const Answer& answer : generate(model, prompts, greedy()))
+      answers.push_back(answer.tokens);
+    if (expected.empty()) expected = answers;
+    EXPECT_EQ(answers, expected);
+  }
+}
+
 TEST(DemoModel, SampledAnswersOfASeedDoNotDependOnTheBatch) {
   serve::ModelInstance model(demo_options(2, "auto"), {});
   const std::vector<HeldOut> items = read_held_out();

@@ -2,6 +2,8 @@
 // context, inside the devices' limits; what does not fit is refused by a message.
 #include <filesystem>
 #include <fstream>
+#include <iostream>
+#include <random>
 
 #include <gtest/gtest.h>
 
@@ -107,6 +109,74 @@ TEST_F(PlacementPromise, APlanThatAnEvenSplitWouldOverflowCompletesThePromisedCo
     EXPECT_NE(std::string(failure.what()).find("--max-model-len"), std::string::npos)
         << failure.what();
   }
+}
+
+// Random models on random devices in every mode: what the planner promises runs, to the end of the
+// promised context and inside the devices' limits, which the devices enforce.
+TEST_F(PlacementPromise, HoldsForRandomModelsAndDevicesInEveryMode) {
+  const std::uint64_t first_seed = 42;
+  std::cout << "seeds " << first_seed << " to " << first_seed + 39 << "\n";
+  int num_run = 0;
+  for (std::uint64_t seed = first_seed; seed < first_seed + 40; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    std::mt19937_64 random(seed);
+    const auto between = [&](int low, int high) {
+      return std::uniform_int_distribution<int>(low, high)(random);
+    };
+    const int num_kv_heads = between(1, 3);
+    const int num_heads = num_kv_heads * between(1, 4);
+    std::ofstream(folder_ / "config.json") << fmt::format(
+        R"({{"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2",
+        "hidden_size": {}, "intermediate_size": {}, "num_hidden_layers": {},
+        "num_attention_heads": {}, "num_key_value_heads": {}, "vocab_size": {},
+        "max_position_embeddings": 4096, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
+        "hidden_act": "silu", "tie_word_embeddings": {}, "torch_dtype": "float32",
+        "eos_token_id": 0, "use_sliding_window": false}})",
+        16 * num_heads,
+        32 * between(2, 9),
+        between(1, 6),
+        num_heads,
+        num_kv_heads,
+        between(100, 3000),
+        between(0, 1) == 1);
+    constexpr std::int64_t kContext = 160;
+    serve::ModelOptions tight = options(kContext);
+    tight.num_gpus = between(1, 4);
+    tight.parallel.request.mode = static_cast<parallel::ParallelMode>(between(0, 3));
+    parallel::PlanRequest request;
+    {
+      const std::unique_ptr<device::Platform> platform = serve::open_platform(tight);
+      request = serve::prepare_plan(tight, *platform).request;
+    }
+    // Limits around what an equal share would take.
+    std::uint64_t total = request.sizes.embedding_bytes + request.sizes.head_bytes;
+    for (const std::uint64_t bytes : request.sizes.layer_weight_bytes) total += bytes;
+    const auto share = static_cast<double>(total) / tight.num_gpus +
+                       static_cast<double>(workspace_bytes(request.sizes, request, true));
+    for (int device = 0; device < tight.num_gpus; ++device)
+      tight.max_gpu_memory.push_back(
+          static_cast<std::uint64_t>(share * (0.8 + 0.1 * between(0, 12))));
+    try {
+      serve::ModelInstance model(tight, {});
+      engine::SamplingParams sampling;
+      sampling.temperature = 0;
+      sampling.ignore_eos = true;
+      const std::vector<std::int32_t> prompt(kContext - 8, 7);
+      const Answer answer = generate(model, {prompt}, sampling).front();
+      ASSERT_EQ(answer.finish_reason, engine::FinishReason::length) << answer.error;
+      ASSERT_EQ(prompt.size() + answer.tokens.size(), static_cast<std::size_t>(kContext));
+      ++num_run;
+    } catch (const OutOfMemory& failure) {
+      FAIL() << "a promise broken: " << failure.what();
+    } catch (const Failure& failure) {
+      const std::string why = failure.what();
+      ASSERT_TRUE(why.find("not fit") != std::string::npos ||
+                  why.find("cannot share") != std::string::npos)
+          << why;
+    }
+  }
+  EXPECT_GT(num_run, 12);
+  EXPECT_LT(num_run, 40);
 }
 
 TEST_F(PlacementPromise, LongRequestsOnDevicesWithLittleRoomArePreemptedNotLost) {

@@ -1,5 +1,6 @@
-// The first byte chooses: a tokenizer.json to load and use, or a text and ids for a tokenizer made
-// here. What is encoded decodes, streamed text equals decoded text, and nothing crashes.
+// The first byte chooses: a tokenizer.json to load and use, or a text and ids for two tokenizers:
+// one made here and a SentencePiece model. What is encoded decodes, streamed text equals decoded
+// text, and nothing crashes.
 
 #include <cstdint>
 #include <cstdlib>
@@ -81,15 +82,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
 
-  static const Tokenizer kTokenizer = byte_tokenizer();
-  require(can_use(kTokenizer, input));
+  static const Tokenizer kBytes = byte_tokenizer();
+  static const Tokenizer kPieces =
+      Tokenizer::from_folder(FASTCHAT_SOURCE_DIR "/tests/text/goldens").value();
   const bool skip_special = data[0] % 2 == 0;
   std::vector<std::int32_t> ids;
   for (const char byte : input) ids.push_back(byte == '~' ? 256 : static_cast<unsigned char>(byte));
-  IncrementalDetokenizer detokenizer(kTokenizer, skip_special);
-  std::string streamed;
-  for (const std::int32_t id : ids) streamed += detokenizer.push(id);
-  streamed += detokenizer.finish();
-  require(streamed == kTokenizer.decode(ids, skip_special).value());
+  for (const Tokenizer* tokenizer : {&kBytes, &kPieces}) {
+    require(can_use(*tokenizer, input));
+    IncrementalDetokenizer detokenizer(*tokenizer, skip_special);
+    std::string streamed;
+    for (const std::int32_t id : ids) streamed += detokenizer.push(id);
+    streamed += detokenizer.finish();
+    require(streamed == tokenizer->decode(ids, skip_special).value());
+  }
   return 0;
 }

@@ -39,6 +39,33 @@ TEST(ModelConfig, Qwen2HasBiasesOnQueryKeyValueOnly) {
   EXPECT_EQ(config.rope.theta, 10000.0);
 }
 
+TEST(ModelConfig, Qwen3NormsHeadsThatHaveASizeOfTheirOwn) {
+  json file = qwen2();
+  EXPECT_FALSE(parse(file).qk_norm);
+  file["architectures"] = {"Qwen3ForCausalLM"};
+  file["head_dim"] = 24;
+  ModelConfig config = parse(file);
+  EXPECT_TRUE(config.qk_norm);
+  EXPECT_FALSE(config.qkv_bias);
+  EXPECT_FALSE(config.attention_output_bias);
+  EXPECT_EQ(config.head_dim, 24);
+  EXPECT_EQ(config.rope.rotary_dim, 24);
+
+  file.erase("head_dim");  // 128 by default, and no need of a hidden size that divides
+  file["hidden_size"] = 65;
+  file["attention_bias"] = true;
+  config = parse(file);
+  EXPECT_EQ(config.head_dim, 128);
+  EXPECT_EQ(config.rope.rotary_dim, 128);
+  EXPECT_TRUE(config.qkv_bias);
+  EXPECT_TRUE(config.attention_output_bias);
+
+  file["use_sliding_window"] = true;
+  file["sliding_window"] = 32;
+  file["max_window_layers"] = 3;
+  EXPECT_EQ(parse(file).layer_window, (std::vector<std::int64_t>{0, 0, 0, 32}));
+}
+
 TEST(ModelConfig, LlamaBiasFlagsAndOwnHeadDim) {
   json file = llama();
   EXPECT_FALSE(parse(file).qkv_bias);
@@ -254,6 +281,12 @@ TEST(Shapes, PublishedNumbers) {
       {"qwen2-1.5b", 1536, 28, 12, 2, 8960, 151936, true, 1e6, 1'543'714'304},
       {"qwen2-7b", 3584, 28, 28, 4, 18944, 152064, false, 1e6, 7'615'616'512},
       {"qwen2-72b", 8192, 80, 64, 8, 29568, 152064, false, 1e6, 72'706'203'648},
+      {"qwen3-0.6b", 1024, 28, 16, 8, 3072, 151936, true, 1e6, 596'049'920},
+      {"qwen3-1.7b", 2048, 28, 16, 8, 6144, 151936, true, 1e6, 1'720'574'976},
+      {"qwen3-4b", 2560, 36, 32, 8, 9728, 151936, true, 1e6, 4'022'468'096},
+      {"qwen3-8b", 4096, 36, 32, 8, 12288, 151936, false, 1e6, 8'190'735'360},
+      {"qwen3-14b", 5120, 40, 40, 8, 17408, 151936, false, 1e6, 14'768'307'200},
+      {"qwen3-32b", 5120, 64, 64, 8, 25600, 151936, false, 1e6, 32'762'123'264},
       {"llama3-8b", 4096, 32, 32, 8, 14336, 128256, false, 5e5, 8'030'261'248},
   };
   EXPECT_EQ(shape_names().size(), published.size());
@@ -268,8 +301,10 @@ TEST(Shapes, PublishedNumbers) {
     EXPECT_EQ(c.tie_word_embeddings, numbers.tied);
     EXPECT_EQ(c.rope.theta, numbers.theta);
     EXPECT_EQ(c.checkpoint_dtype, device::DType::bf16);
+    const std::int64_t heads = c.num_heads * c.head_dim;
     const std::int64_t kv = c.num_kv_heads * c.head_dim;
-    const std::int64_t layer = 2 * c.hidden_size * c.hidden_size + 2 * kv * c.hidden_size +
+    const std::int64_t layer = 2 * heads * c.hidden_size + 2 * kv * c.hidden_size +
+                               (c.qk_norm ? 2 * c.head_dim : 0) +
                                3 * c.intermediate_size * c.hidden_size + 2 * c.hidden_size +
                                (c.qkv_bias ? c.hidden_size + 2 * kv : 0);
     const std::int64_t embedding = c.vocab_size * c.hidden_size;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Records tests/model/goldens/: logits, greedy tokens and rotary frequencies of tiny models, from transformers.
 
-Needs torch and transformers (recorded with 2.15 and 5.23); the tests need neither:
+Needs torch and transformers (recorded with 2.15 and 5.24); the tests need neither:
 
     python3 tests/model/record_goldens.py
 
@@ -46,6 +46,10 @@ BASE = {
 
 def qwen2(**keys):
     return BASE | {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "use_sliding_window": False} | keys
+
+
+def qwen3(**keys):
+    return BASE | {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "use_sliding_window": False} | keys
 
 
 def llama(**keys):
@@ -129,6 +133,21 @@ CASES = {
         },
     ),
     "mistral_window_own_head_dim": mistral(tie_word_embeddings=False, head_dim=24, sliding_window=9),
+    # Heads wider than the hidden size gives them, and rows of no round size.
+    "qwen3_tied_own_head_dim": qwen3(tie_word_embeddings=True, head_dim=26, rope_theta=1000000.0),
+    "qwen3_untied_biases_window": qwen3(
+        tie_word_embeddings=False,
+        hidden_size=84,
+        num_attention_heads=6,
+        num_key_value_heads=3,
+        head_dim=16,
+        intermediate_size=122,
+        vocab_size=317,
+        attention_bias=True,
+        use_sliding_window=True,
+        sliding_window=12,
+        max_window_layers=1,
+    ),
 }
 
 # Frequencies at the sizes of published models.

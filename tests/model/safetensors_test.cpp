@@ -101,7 +101,9 @@ TEST(Safetensors, IndexDefectsAreNamed) {
   folder.write("m1.safetensors",
                file_of(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", bytes_of({7})));
   EXPECT_TRUE(says(error_of(R"({"weight_map":{"a":"m1.safetensors","b":"m2.safetensors"}})"),
-                   {"index.json", "\"m2.safetensors\"", "not there"}));
+                   {"index.json", "1 of the 2 files", "(\"m2.safetensors\")", "incomplete"}));
+  EXPECT_TRUE(says(error_of(R"({"weight_map":{"a":"m3.safetensors","b":"m2.safetensors"}})"),
+                   {"2 of the 2 files", "(\"m2.safetensors\", \"m3.safetensors\")"}));
   EXPECT_TRUE(says(error_of(R"({"weight_map":{"a":"m1.safetensors","b":"m1.safetensors"}})"),
                    {"tensor \"b\"", "m1.safetensors"}));
   EXPECT_TRUE(

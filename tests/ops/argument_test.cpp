@@ -27,6 +27,12 @@ TEST(Arguments, WrongShapesAndDtypesAreNamed) {
   const TensorView weight = rig.blank(DType::f32, {7});
   EXPECT_EQ(failure_of([&] { ops.rms_norm(rig.stream(), x, weight, 1e-6f, x); }),
             "rms_norm: weight is f32[7], expected f32|f16|bf16[8]");
+  const TensorView heads = rig.blank(DType::f32, {2, 3, 8});
+  EXPECT_EQ(failure_of([&] { ops.rms_norm(rig.stream(), heads, weight, 1e-6f, heads); }),
+            "rms_norm: weight is f32[7], expected f32|f16|bf16[8]");
+  const TensorView width_of_head = rig.blank(DType::f32, {8});
+  EXPECT_EQ(failure_of([&] { ops.rms_norm(rig.stream(), heads, width_of_head, 1e-6f, x); }),
+            "rms_norm: out is f32[2, 8], expected f32|f16|bf16[2, 3, 8]");
   EXPECT_EQ(failure_of([&] { ops.embedding(rig.stream(), x, weight, x); }),
             "embedding: ids is f32[7], expected i32[any]");
   const PackedLinear& packed =

@@ -98,6 +98,8 @@ class ImmediateStream final : public device::CpuStream {
     std::memset(to, value, bytes);
   }
 
+  void on_failure(std::function<void(const std::string& reason)>) override {}
+
  protected:
   void push(Run run, const void* task, std::size_t) override { run(task, team_); }
 

@@ -81,8 +81,10 @@ TEST(ModelOptions, ReadsEveryFlag) {
                                "bfloat16",
                                "--load-format",
                                "dummy",
+                               "--safetensors-load-strategy",
+                               "eager",
                                "--revision",
-                               "main"});
+                               "v2"});
   ASSERT_EQ(parsed.status, 0) << parsed.errors;
   const ModelOptions& options = parsed.options;
   EXPECT_EQ(options.model_path, "/models/a");
@@ -97,6 +99,8 @@ TEST(ModelOptions, ReadsEveryFlag) {
   EXPECT_EQ(options.max_num_seqs, 4);
   EXPECT_EQ(options.dtype, "bfloat16");
   EXPECT_EQ(options.load_format, LoadFormat::dummy);
+  EXPECT_EQ(options.load_strategy, model::LoadStrategy::eager);
+  EXPECT_EQ(options.revision, "v2");
 }
 
 TEST(ModelOptions, UnderscoresAndAbbreviationsAreAccepted) {
@@ -158,8 +162,6 @@ TEST(ModelOptions, FlagsOfFastChatThatComeLaterSaySo) {
     expect_refused({flag, "4"}, flag);
   expect_refused({"--load_8bit"}, "later version");
   expect_refused({"--exllama-gpu-split", "20,7,7"}, "--max-gpu-memory");
-  expect_refused({"--revision", "v2"}, "folder of that revision");
-  EXPECT_EQ(parse({"--revision", "main"}).status, 0);
 }
 
 TEST(ModelOptions, HelpShowsGroupsButNotWhatComesLater) {

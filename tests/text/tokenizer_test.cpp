@@ -138,15 +138,16 @@ TEST(Tokenizer, ReadsTokenizerJson) {
   const Tokenizer tokenizer = Tokenizer::from_folder(folder.path()).value();
   const Ids ids = tokenizer.encode(" b你\n", false).value();
   EXPECT_EQ(tokenizer.decode(ids, true).value(), "b你\n");
-  EXPECT_FALSE(tokenizer.is_byte_level());
+  EXPECT_FALSE(tokenizer.byte_decoding());
 }
 
 TEST(Tokenizer, FolderWithoutTokenizerSaysWhatIsExpected) {
   const TempFolder folder;
   const Error error = Tokenizer::from_folder(folder.path()).error();
   EXPECT_EQ(error.code, ErrorCode::not_found);
-  EXPECT_NE(error.message.find("expected tokenizer.json, or vocab.json with merges.txt"),
-            std::string::npos);
+  EXPECT_NE(
+      error.message.find("expected tokenizer.json, vocab.json with merges.txt, or tokenizer.model"),
+      std::string::npos);
   EXPECT_EQ(Tokenizer::from_folder("/no/such/folder").error().code, ErrorCode::not_found);
 }
 

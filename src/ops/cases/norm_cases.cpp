@@ -33,6 +33,21 @@ std::vector<OpCase> norm_cases() {
              rig.ops().rms_norm(rig.stream(), x.slice_columns(2, width), weight, kEps, out);
              return rig.download(out);
            }});
+      // Heads in place, as they lie in a fused projection; what lies around them stays as it was.
+      cases.push_back(
+          {.op = "rms_norm",
+           .name = fmt::format("{} x 3 heads of {}, strided", kRows, width),
+           .dtype = dtype,
+           .tolerance = tolerance(dtype, width),
+           .run = [=](Rig& rig) {
+             const std::int64_t row_width = 3 * width + 5;
+             const TensorView whole =
+                 rig.upload(random_values(11, kRows * row_width, 3.0f), dtype, {kRows, row_width});
+             const TensorView heads = whole.slice_columns(2, 3 * width).reshaped({kRows, 3, width});
+             const TensorView weight = rig.upload(random_values(12, width), DType::f32, {width});
+             rig.ops().rms_norm(rig.stream(), heads, weight, kEps, heads);
+             return rig.download(whole);
+           }});
       for (const DType residual_dtype : {dtype, DType::f32}) {
         cases.push_back(
             {.op = "add_rms_norm",

@@ -96,6 +96,7 @@ struct NormArgs {
   ConstRows weight;
   ConstRows bias;  // layer_norm only; data may be null
   std::int64_t width = 0;
+  std::int64_t num_groups = 1;  // rms_norm only: a row is so many times `width`, each normed alone
   float eps = 0.0f;
   Rows out;
 };

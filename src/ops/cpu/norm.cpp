@@ -15,7 +15,7 @@ void enqueue_norm(device::CpuStream& stream,
   stream.enqueue([kernel, num_rows, args](device::CpuTeam& team) {
     team.parallel_for(
         num_rows,
-        cpu::row_grain(args.width),
+        cpu::row_grain(args.num_groups * args.width),
         [&](std::int64_t begin, std::int64_t end, int /*thread*/) { kernel(args, begin, end); });
   });
 }
@@ -23,13 +23,14 @@ void enqueue_norm(device::CpuStream& stream,
 }  // namespace
 
 void CpuOps::rms_norm(Stream& stream, TensorView x, TensorView weight, float eps, TensorView out) {
-  check_norm("rms_norm", x, weight, {}, out);
+  check_rms_norm(x, weight, out);
   enqueue_norm(cpu::cpu_stream(stream, "rms_norm"),
                kernels_.rms_norm,
                x.rows(),
                {.x = cpu::const_rows(x),
                 .weight = cpu::const_rows(weight),
-                .width = x.dim(1),
+                .width = x.dim(x.rank() - 1),
+                .num_groups = x.rank() == 3 ? x.dim(1) : 1,
                 .eps = eps,
                 .out = cpu::rows(out)});
 }

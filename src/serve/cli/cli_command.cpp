@@ -16,6 +16,7 @@
 #include "serve/command_line.h"
 #include "serve/language.h"
 #include "serve/model_instance.h"
+#include "serve/model_path.h"
 
 namespace fastchat::serve {
 namespace {
@@ -43,7 +44,7 @@ Conversation fresh_conversation(const text::ConversationTemplate& conversation,
 // registry knows chatml models under this name; anything else gets its plainest template.
 Conversation fresh_conversation(const model::ModelConfig& config,
                                 const std::string& system_message) {
-  if (config.architecture.starts_with("Qwen2"))
+  if (config.architecture.starts_with("Qwen2") || config.architecture.starts_with("Qwen3"))
     return {"qwen-7b-chat", {"<|im_start|>user", "<|im_start|>assistant"}, system_message};
   return {"zero_shot", {"Human", "Assistant"}, system_message};
 }
@@ -118,6 +119,7 @@ int run_cli(int argc, char** argv) {
   refuse_what_comes_later(options);
   if (options.style == "programmatic") options.chat.role_style = RoleStyle::programmatic;
   const text::ConversationTemplate* const conversation = chosen_template(options);
+  resolve_model_path(options.model);
   require_text(options.model, conversation == nullptr);
 
   // A script that asks one question wants the answer only; progress and report are for people.

@@ -12,9 +12,10 @@ const T* row_of(const ConstRows& rows, std::int64_t row) {
 
 FASTCHAT_INLINE float square_root(float x) { return __builtin_sqrtf(x); }
 
-void rms_norm_row(const NormArgs& args, std::int64_t row) {
+// The `width` elements that start at `first` of a row.
+void rms_norm_row(const NormArgs& args, std::int64_t row, std::int64_t first = 0) {
   dispatch(args.x.element, [&]<typename X>(X*) {
-    const X* x = row_of<X>(args.x, row);
+    const X* x = row_of<X>(args.x, row) + first;
     F32 squares = {};
     for_each_vector(
         args.width, FASTCHAT_BODY(i, lanes) {
@@ -24,7 +25,7 @@ void rms_norm_row(const NormArgs& args, std::int64_t row) {
     const float mean = reduce_add(squares) / static_cast<float>(args.width);
     const F32 factor = broadcast(1.0f / square_root(mean + args.eps));
     dispatch(args.out.element, [&]<typename O>(O*) {
-      O* out = static_cast<O*>(args.out.data) + row * args.out.stride;
+      O* out = static_cast<O*>(args.out.data) + row * args.out.stride + first;
       for_each_vector(
           args.width, FASTCHAT_BODY(i, lanes) {
             const F32 weight = load_any(args.weight.data, args.weight.element, i, lanes);
@@ -37,7 +38,9 @@ void rms_norm_row(const NormArgs& args, std::int64_t row) {
 }  // namespace
 
 void rms_norm(const NormArgs& args, std::int64_t begin, std::int64_t end) {
-  for (std::int64_t row = begin; row < end; ++row) rms_norm_row(args, row);
+  for (std::int64_t row = begin; row < end; ++row)
+    for (std::int64_t group = 0; group < args.num_groups; ++group)
+      rms_norm_row(args, row, group * args.width);
 }
 
 void add_rms_norm(const NormArgs& args, std::int64_t begin, std::int64_t end) {

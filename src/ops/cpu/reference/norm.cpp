@@ -5,13 +5,16 @@
 namespace fastchat::ops::reference {
 
 void rms_norm(TensorView x, TensorView weight, float eps, TensorView out) {
-  const std::int64_t width = x.dim(1);
+  const std::int64_t width = weight.rows();
   for (std::int64_t row = 0; row < x.rows(); ++row) {
-    double squares = 0.0;
-    for (std::int64_t i = 0; i < width; ++i) squares += get(x, row, i) * get(x, row, i);
-    const double factor = 1.0 / std::sqrt(squares / static_cast<double>(width) + eps);
-    for (std::int64_t i = 0; i < width; ++i)
-      set(out, row, i, get(x, row, i) * factor * get(weight, i, 0));
+    for (std::int64_t group = 0; group < x.row_elements(); group += width) {
+      double squares = 0.0;
+      for (std::int64_t i = group; i < group + width; ++i)
+        squares += get(x, row, i) * get(x, row, i);
+      const double factor = 1.0 / std::sqrt(squares / static_cast<double>(width) + eps);
+      for (std::int64_t i = 0; i < width; ++i)
+        set(out, row, group + i, get(x, row, group + i) * factor * get(weight, i, 0));
+    }
   }
 }
 

@@ -139,7 +139,7 @@ void ReferenceOps::resolve_tokens(Stream& stream,
 
 void ReferenceOps::rms_norm(
     Stream& stream, TensorView x, TensorView weight, float eps, TensorView out) {
-  check_norm("rms_norm", x, weight, {}, out);
+  check_rms_norm(x, weight, out);
   cpu::cpu_stream(stream, "rms_norm").enqueue([=](device::CpuTeam&) {
     reference::rms_norm(x, weight, eps, out);
   });

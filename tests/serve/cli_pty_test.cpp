@@ -380,6 +380,32 @@ TEST(ChatEditing, AltEnterMakesANewLine) {
   EXPECT_ON(session, "<one\r\ntwo|turns 1>");
 }
 
+TEST(ChatEditing, EscapeThenEnterMakesANewLineToo) {
+  PtySession session([] { return chat({}); });
+  ASSERT_ON(session, "USER:");
+  session.type("one");
+  ASSERT_ON(session, "one");
+  session.type("\x1b");
+  ::usleep(100'000);  // a person's two keys
+  session.type("\rtwo\n");
+  EXPECT_ON(session, "<one\r\ntwo|turns 1>");
+}
+
+TEST(ChatEditing, TabCompletesCommands) {
+  PtySession session([] { return chat({}); });
+  ASSERT_ON(session, "USER:");
+  session.type("!!h\t\n");
+  EXPECT_ON(session, "this list");
+  ASSERT_ON(session, "USER:");
+  session.type("!!r\t\t");  // "re", and then there are several
+  EXPECT_ON(session, "!!reset  !!remove  !!regen");
+  session.type("g\t\n");
+  EXPECT_ON(session, "No messages to regenerate.");
+  ASSERT_ON(session, "USER:");
+  session.type("a\tb\n");  // elsewhere it is a tab
+  EXPECT_ON(session, "<a\tb|turns 1>");
+}
+
 TEST(ChatEditing, CtrlCDiscardsWhatWasTyped) {
   PtySession session([] { return chat({}); });
   ASSERT_ON(session, "USER:");
@@ -430,6 +456,7 @@ TEST(ChatMultiline, CtrlCDropsTheMessageAndIsNoWishToLeave) {
   for (int time = 0; time < 2; ++time) {
     ASSERT_ON(session, "USER");
     session.type("begun\n");
+    ::usleep(100'000);  // to be read: Ctrl-C throws away what the driver still holds
     session.press_ctrl_c();
   }
   ASSERT_ON(session, "USER");

@@ -76,6 +76,7 @@ ChatLoop::ChatLoop(ChatBackend& backend,
       console_(console),
       reader_(reader),
       options_(std::move(options)),
+      view_(options_.rich ? make_rich_answer_view(console_) : make_plain_answer_view(console_)),
       fresh_(std::move(fresh)),
       conversation_(fresh_) {}
 
@@ -224,17 +225,21 @@ void ChatLoop::ask(const std::string& question) {
   console_.write_role(assistant_label());
   // A Ctrl-C since the line was read is meant for this answer.
   std::string answer;
+  view_->begin(AnswerView::Place::behind_role);
   const Result<Generation> generation = backend_.generate(
       conversation_.turns(),
       options_.params,
       [&](std::string_view piece) {
         answer += piece;
-        console_.write_foreign(piece);
+        view_->add(piece);
       },
-      [] { return Interrupts::interrupted(); });
+      [this] {
+        view_->tick();
+        return Interrupts::interrupted();
+      });
+  view_->finish();
   const bool stopped = generation && generation->finish_reason == engine::FinishReason::cancelled;
   Interrupts::clear();  // one that came as the answer ended is no wish to leave
-  console_.write("\n");
   if (stopped) console_.write(say("stopped generation.\n", "已停止生成。\n"));
 
   const bool failed = !generation || generation->finish_reason == engine::FinishReason::error;
@@ -281,25 +286,33 @@ void ChatLoop::reprint() {
   const auto& messages = conversation_.messages();
   for (std::size_t index = conversation_.offset(); index < messages.size(); ++index) {
     const Conversation::Message& message = messages[index];
-    console_.write_role(message.speaker == Conversation::Speaker::user ? user_label()
-                                                                       : assistant_label());
-    console_.write_foreign(message.text);
-    console_.write(message.stopped ? say(" [stopped]\n", "【已停止】\n") : "\n");
+    if (message.speaker == Conversation::Speaker::user) {
+      console_.write_role(user_label());
+      console_.write_foreign(message.text + "\n");
+    } else {
+      console_.write_role(assistant_label());
+      view_->show(message.text);
+      if (message.stopped) console_.write(say("[stopped]\n", "【已停止】\n"));
+    }
   }
 }
 
 int ChatLoop::answer_once(const std::string& question) {
   conversation_.add_user(question);
+  view_->begin(AnswerView::Place::own_line);
   const Result<Generation> generation = backend_.generate(
       conversation_.turns(),
       options_.params,
-      [&](std::string_view piece) { console_.write_foreign(piece); },
-      [] { return Interrupts::interrupted(); });
+      [this](std::string_view piece) { view_->add(piece); },
+      [this] {
+        view_->tick();
+        return Interrupts::interrupted();
+      });
   if (!generation) {  // what the chat's commands could do about it is of no use here
     console_.note(say("No answer: {}", "无法回答：{}", generation.error().message));
     return 1;
   }
-  console_.write("\n");
+  view_->finish();
   explain(*generation);
   if (generation->finish_reason == engine::FinishReason::cancelled) return kInterruptedStatus;
   return generation->finish_reason == engine::FinishReason::error ? 1 : 0;

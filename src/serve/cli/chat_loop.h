@@ -1,9 +1,11 @@
 // The terminal chat: reads lines, runs `!!` commands, streams answers, keeps the conversation.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 
+#include "serve/cli/answer_view.h"
 #include "serve/cli/chat_backend.h"
 #include "serve/cli/chat_command.h"
 #include "serve/cli/console.h"
@@ -18,6 +20,7 @@ struct ChatOptions {
   bool multiline = false;  // a message goes on to the end of input (Ctrl-D on an empty line)
   bool debug = false;      // speeds after each answer
   RoleStyle role_style = RoleStyle::simple;
+  bool rich = false;  // answers drawn as Markdown
 };
 
 /// Terminal thread only. Needs Interrupts: Ctrl-C stops an answer and keeps what was said of it; at
@@ -57,6 +60,7 @@ class ChatLoop {
   Console& console_;
   LineReader& reader_;
   ChatOptions options_;
+  std::unique_ptr<AnswerView> view_;
   Conversation fresh_;
   Conversation conversation_;
 };

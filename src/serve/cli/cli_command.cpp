@@ -88,11 +88,13 @@ int chat(EngineBackend& backend, CliOptions& options, Conversation fresh) {
   const bool programmatic = options.chat.role_style == RoleStyle::programmatic;
   Console console(options.chat.role_style);
   std::unique_ptr<LineReader> reader;
-  // libedit edits single lines; --multiline ends with Ctrl-D, which is the terminal driver's.
+  // libedit edits single lines, with new lines by Alt-Enter, which is --multiline of the rich style
+  // as in FastChat. In the simple one it ends with Ctrl-D, which is the terminal driver's.
   if (programmatic)
     reader = make_programmatic_line_reader(console);
-  else if (!options.message && !options.chat.multiline)
+  else if (!options.message && (!options.chat.multiline || options.chat.rich))
     reader = make_edit_line_reader();
+  if (options.chat.rich && reader) options.chat.multiline = false;
   if (!reader) reader = make_plain_line_reader(console);
   ChatLoop loop(backend, console, *reader, options.chat, std::move(fresh));
   try {
@@ -117,6 +119,7 @@ int run_cli(int argc, char** argv) {
   if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
   refuse_what_comes_later(options);
   if (options.style == "programmatic") options.chat.role_style = RoleStyle::programmatic;
+  options.chat.rich = options.style == "rich";
   const text::ConversationTemplate* const conversation = chosen_template(options);
   require_text(options.model, conversation == nullptr);
 

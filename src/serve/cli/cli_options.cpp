@@ -39,22 +39,26 @@ void add_conversation_options(CLI::App& app, CliOptions& options) {
       ->group(group);
   app.add_option("--style",
                  options.style,
-                 say("simple; programmatic: messages from a program, each ended by\n"
-                     "\" __END_OF_A_MESSAGE_47582648__\" and a newline (rich comes later)",
-                     "simple；programmatic：由程序输入，每条消息以 \" "
-                     "__END_OF_A_MESSAGE_47582648__\" 加换行结束（rich 以后提供）"))
+                 say("simple: text as it comes; rich: Markdown with tables and coloured code;\n"
+                     "programmatic: messages from a program, each ended by\n"
+                     "\" __END_OF_A_MESSAGE_47582648__\" and a newline",
+                     "simple：原样逐字输出；rich：显示 Markdown，含表格与代码高亮；\n"
+                     "programmatic：由程序输入，每条消息以 \" __END_OF_A_MESSAGE_47582648__\" "
+                     "加换行结束"))
       ->check(CLI::IsMember({"simple", "rich", "programmatic"}))
       ->type_name("STYLE")
       ->capture_default_str()
       ->group(group);
-  app.add_flag(
-         "--multiline",
-         options.chat.multiline,
-         say("a message ends with Ctrl-D on an empty line", "消息可有多行，在空行按 Ctrl-D 结束"))
+  app.add_flag("--multiline",
+               options.chat.multiline,
+               say("messages of several lines: one ends with Ctrl-D on an empty line; in the rich\n"
+                   "style Enter sends it and Alt-Enter makes a new line",
+                   "消息可有多行：在空行按 Ctrl-D 结束；rich 样式中按 Enter 发送，Alt-Enter 换行"))
       ->group(group);
   app.add_flag("--mouse",
                options.mouse,
-               say("for the rich style; no effect in simple", "用于 rich 样式，simple 中无效"))
+               say("accepted as in FastChat; the mouse stays the terminal's own, to select text",
+                   "与 FastChat 一样可以给出；鼠标仍由终端用于选择文字"))
       ->group(group);
   app.add_flag("--judge-sent-end",
                options.judge_sent_end,
@@ -168,10 +172,6 @@ void add_cli_options(CLI::App& app, CliOptions& options) {
 }
 
 void refuse_what_comes_later(const CliOptions& options) {
-  check(options.style != "rich",
-        "{}",
-        say("--style rich comes in a later version; --style simple streams, Chinese too",
-            "--style rich 以后提供；--style simple 可逐字输出，包括中文"));
   check(!options.judge_sent_end,
         "{}",
         say("--judge-sent-end comes in a later version; leave it out",

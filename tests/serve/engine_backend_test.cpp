@@ -186,6 +186,30 @@ TEST_F(Backend, AConversationLongerThanTheContextIsAnErrorInNumbers) {
   EXPECT_NE(generation.error().message.find("64"), std::string::npos) << generation.error().message;
 }
 
+TEST_F(Backend, AnAnswerMayNotEndInMidSentenceWhenThatIsJudged) {
+  executor_.answer = "so it";  // ends there, and says it again when the end is not accepted
+  ChatParams params;
+  params.judge_sent_end = true;
+  params.sampling.max_tokens = 12;
+  const Result<Generation> generation = ask("why?", params);
+  ASSERT_TRUE(generation) << generation.error().message;
+  EXPECT_EQ(said_, "so itso itso");
+  EXPECT_EQ(generation->finish_reason, FinishReason::length);
+  EXPECT_EQ(generation->num_output_tokens, 12);
+  EXPECT_EQ(generation->num_prompt_tokens, 6);  // "uwhy?|"
+}
+
+TEST_F(Backend, AnEndOfASentenceIsAcceptedWhenThatIsJudged) {
+  ChatParams params;
+  params.judge_sent_end = true;
+  for (const char* answer : {"done.", "好了。", "he said \"no\"", "yes!\n"}) {
+    executor_.answer = answer;
+    turns_.clear();
+    ASSERT_TRUE(ask("x", params));
+    EXPECT_EQ(said_, answer);
+  }
+}
+
 TEST_F(Backend, WhatTheTemplateRefusesIsItsMessage) {
   turns_.push_back({"bad", ""});
   const Result<Generation> generation = ask("x");

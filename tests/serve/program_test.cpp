@@ -107,14 +107,6 @@ TEST(Program, FlagsComeFromTheEnvironmentToo) {
   EXPECT_SAYS(fastchat("cli --model x", "LC_ALL=C FASTCHAT_STYLE=fancy"), "fancy");
 }
 
-TEST(Program, WhatComesLaterIsRefusedNotIgnored) {
-  for (const char* flag : {"--judge-sent-end"}) {
-    const Ran ran = fastchat("cli --model-path x " + std::string(flag));
-    EXPECT_EQ(ran.status, 1) << flag;
-    EXPECT_SAYS(ran, "version");
-  }
-}
-
 TEST(Program, AModelWithoutAChatTemplateIsRefusedBeforeLoading) {
   std::string pattern = (std::filesystem::temp_directory_path() / "fastchat-test-XXXXXX").string();
   const std::filesystem::path folder = mkdtemp(pattern.data());

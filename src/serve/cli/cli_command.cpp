@@ -117,7 +117,6 @@ int run_cli(int argc, char** argv) {
   CLI::App app("", "fastchat cli");
   add_cli_options(app, options);
   if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
-  refuse_what_comes_later(options);
   if (options.style == "programmatic") options.chat.role_style = RoleStyle::programmatic;
   options.chat.rich = options.style == "rich";
   const text::ConversationTemplate* const conversation = chosen_template(options);

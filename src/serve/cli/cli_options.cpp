@@ -61,8 +61,9 @@ void add_conversation_options(CLI::App& app, CliOptions& options) {
                    "与 FastChat 一样可以给出；鼠标仍由终端用于选择文字"))
       ->group(group);
   app.add_flag("--judge-sent-end",
-               options.judge_sent_end,
-               say("comes in a later version", "以后的版本提供"))
+               options.chat.params.judge_sent_end,
+               say("an answer does not end in the middle of a sentence while there is room",
+                   "只要还有空间，回答不在句子中间结束"))
       ->group(group);
   app.add_flag(
          "--debug", options.chat.debug, say("print speeds after each answer", "每次回答后显示速度"))
@@ -169,13 +170,6 @@ void add_cli_options(CLI::App& app, CliOptions& options) {
           "'天空为什么是蓝色的？'\n"
           "对话中：!!help 列出命令，Ctrl-C 停止回答，Ctrl-D 退出。\n"
           "每个参数都可来自环境变量（--top-p 对应 FASTCHAT_TOP_P）或 --config 文件。"));
-}
-
-void refuse_what_comes_later(const CliOptions& options) {
-  check(!options.judge_sent_end,
-        "{}",
-        say("--judge-sent-end comes in a later version; leave it out",
-            "--judge-sent-end 以后提供，请先去掉该参数"));
 }
 
 }  // namespace fastchat::serve

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/check.h"
+#include "serve/flag_checks.h"
 #include "serve/language.h"
 
 namespace fastchat::serve {
@@ -27,9 +28,10 @@ void add_conversation_options(CLI::App& app, CliOptions& options) {
       ->group(group);
   app.add_option("--conv-template",
                  options.conv_template,
-                 say("one of FastChat's templates by name, such as vicuna_v1.1 (default: the\n"
-                     "model's own chat template)",
-                     "按名称选用 FastChat 的模板，如 vicuna_v1.1（默认用模型自带的对话模板）"))
+                 say("one of FastChat's templates by name, such as vicuna_v1.1; list: print the\n"
+                     "names (default: the model's own chat template)",
+                     "按名称选用 FastChat 的模板，如 vicuna_v1.1；list：列出全部名称\n"
+                     "（默认用模型自带的对话模板）"))
       ->type_name(say("NAME", "名称"))
       ->group(group);
   app.add_flag_callback(
@@ -45,7 +47,7 @@ void add_conversation_options(CLI::App& app, CliOptions& options) {
                      "simple：原样逐字输出；rich：显示 Markdown，含表格与代码高亮；\n"
                      "programmatic：由程序输入，每条消息以 \" __END_OF_A_MESSAGE_47582648__\" "
                      "加换行结束"))
-      ->check(CLI::IsMember({"simple", "rich", "programmatic"}))
+      ->check(one_of({"simple", "rich", "programmatic"}))
       ->type_name("STYLE")
       ->capture_default_str()
       ->group(group);
@@ -79,7 +81,7 @@ void add_sampling_options(CLI::App& app, CliOptions& options) {
 
   const auto add = [&](const char* flag, auto& value, double least, double most, std::string help) {
     app.add_option(flag, value, help)
-        ->check(CLI::Range(least, most))
+        ->check(in_range(least, most))
         ->capture_default_str()
         ->group(group);
   };

@@ -1,7 +1,9 @@
 // The terminal chat: reads lines, runs `!!` commands, streams answers, keeps the conversation.
 #pragma once
 
+#include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -45,7 +47,8 @@ class ChatLoop {
   /// False when the user leaves.
   bool handle(const std::string& line);
   void regenerate();
-  void save(const std::string& name);
+  /// `offered`: the file that the line before was told it would overwrite.
+  void save(const std::string& name, const std::filesystem::path& offered);
   void load(const std::string& name);
   /// Asks the model and adds question and answer to the conversation; neither when there is no
   /// answer.
@@ -63,6 +66,8 @@ class ChatLoop {
   std::unique_ptr<AnswerView> view_;
   Conversation fresh_;
   Conversation conversation_;
+  std::set<std::filesystem::path> own_files_;  // loaded or saved here
+  std::filesystem::path overwrite_offered_;    // by the line before
 };
 
 }  // namespace fastchat::serve

@@ -129,11 +129,14 @@ TEST(Program, ConversationTemplatesAreChosenByName) {
       fastchat(demo + "--conv-template qwen-7b-chat -m 'What is the capital of Japan?'");
   EXPECT_EQ(asked.status, 0);
   EXPECT_SAYS(asked, "Tokyo");
-  const Ran unknown = fastchat(demo + "--conv-template vicuna");
-  EXPECT_EQ(unknown.status, 1);
-  EXPECT_SAYS(unknown, "vicuna_v1.1");
+  const Ran unknown = fastchat(demo + "--conv-template vicunna");
+  EXPECT_EQ(unknown.status, 2);
+  EXPECT_LT(unknown.output.find("vicuna_v1.1"), unknown.output.find("chatml")) << unknown.output;
+  const Ran list = fastchat("cli --conv-template list");
+  EXPECT_EQ(list.status, 0);
+  EXPECT_EQ(std::count(list.output.begin(), list.output.end(), '\n'), 102) << list.output;
   const Ran without_prompt = fastchat(demo + "--conv-template yandexgpt");
-  EXPECT_EQ(without_prompt.status, 1);
+  EXPECT_EQ(without_prompt.status, 2);
   EXPECT_SAYS(without_prompt, "API");
 }
 
@@ -157,6 +160,32 @@ TEST(Program, ProgrammaticStyleSpeaksFastChatsProtocol) {
                         "[!OP:<|im_start|>assistant]: 1 + 1 = 2\n"),
             std::string::npos)
       << output;
+}
+
+TEST(Program, ExitStatusesAreThoseOfEveryVerb) {
+  const std::string demo = " --model-path '" FASTCHAT_SOURCE_DIR "/models/demo' ";
+  for (const std::string verb : {"cli", "plan", "bench model"}) {
+    EXPECT_EQ(fastchat(verb).status, 2) << verb;
+    EXPECT_EQ(fastchat(verb + " --model-path /no/such/folder").status, 1) << verb;
+    const Ran too_large = fastchat(verb + demo + "--max-gpu-memory 1MiB");
+    EXPECT_EQ(too_large.status, 3) << verb << too_large.output;
+  }
+}
+
+TEST(Program, TheChatSaysWhatItLoaded) {
+  const std::string demo = "cli --model-path '" FASTCHAT_SOURCE_DIR "/models/demo' --num-gpus 2 ";
+  const Ran english = fastchat(demo);
+  for (const char* part : {"demo (Qwen2ForCausalLM, ",
+                           " parameters, ",
+                           "cpu:0",
+                           "cpu:1",
+                           "embedding",
+                           "tokens per conversation, cache for",
+                           "Ctrl-D or !!exit leaves"})
+    EXPECT_SAYS(english, part);
+  const Ran chinese = fastchat(demo + "--lang zh");
+  for (const char* part : {"模型", "参数", "设备", "词嵌入", "每个对话", "!!exit 退出"})
+    EXPECT_SAYS(chinese, part);
 }
 
 TEST(Program, AMissingModelIsOneLine) {

@@ -2,9 +2,8 @@
 #pragma once
 
 #include <functional>
-#include <initializer_list>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -29,9 +28,9 @@ FlagCheck in_range(Number least, Number most) {
   };
 }
 
-inline FlagCheck one_of(std::initializer_list<std::string_view> names) {
-  return [names = std::vector<std::string_view>(names)](const std::string& value) {
-    for (const std::string_view name : names)
+inline FlagCheck one_of(std::vector<std::string> names) {
+  return [names = std::move(names)](const std::string& value) {
+    for (const std::string& name : names)
       if (name == value) return std::string();
     return say_with(
         "'{}' is none of {}", "'{}' 不是可选值；可选 {}", value, fmt::join(names, ", "));

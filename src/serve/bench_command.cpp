@@ -17,8 +17,11 @@
 #include "bench/model_bench.h"
 #include "model/forward_work.h"
 #include "serve/cli/load_progress.h"
+#include "serve/cli/start_report.h"
 #include "serve/command.h"
 #include "serve/command_line.h"
+#include "serve/exit_status.h"
+#include "serve/flag_checks.h"
 #include "serve/language.h"
 #include "serve/model_instance.h"
 #include "serve/model_options.h"
@@ -57,7 +60,7 @@ int run_limits(int argc, char** argv) {
           "本机全部核心的极限：其他速度都与之比较。取中位数。"),
       "fastchat bench limits");
   app.add_option("--repetitions", repetitions, say("readings to take the median of", "读数次数"))
-      ->check(CLI::Range(1, 1000))
+      ->check(in_range(1, 1000))
       ->capture_default_str()
       ->type_name("N");
   app.add_flag("--json", as_json, say("as JSON", "输出 JSON"));
@@ -141,15 +144,21 @@ std::optional<double> last_number(const std::string& output) {
 /// Runs a shell command and takes the last number it prints.
 double run_peer(const std::string& command) {
   std::FILE* const pipe = popen(command.c_str(), "r");
-  check(pipe != nullptr, "cannot run: {}", command);
+  check(pipe != nullptr, fmt::runtime(text("cannot run: {}", "无法运行：{}")), command);
   std::string output;
   char chunk[4096];
   while (const std::size_t size = std::fread(chunk, 1, sizeof chunk, pipe))
     output.append(chunk, size);
   const int status = pclose(pipe);
-  check(status == 0, "the peer's command failed with status {}: {}", status, command);
+  check(status == 0,
+        fmt::runtime(
+            text("the peer's command failed with status {}: {}", "对比程序失败，状态 {}：{}")),
+        status,
+        command);
   const std::optional<double> number = last_number(output);
-  check(number.has_value(), "the peer's command printed no number: {}", command);
+  check(number.has_value(),
+        fmt::runtime(text("the peer's command printed no number: {}", "对比程序没有输出数字：{}")),
+        command);
   return *number;
 }
 
@@ -226,14 +235,14 @@ void add_bench_options(CLI::App& app, ModelBenchOptions& options) {
                  options.format,
                  say("number format of the weights: bf16, f16 or f32 (default: --dtype)",
                      "权重的数值格式：bf16、f16 或 f32（默认同 --dtype）"))
-      ->check(CLI::IsMember({"bf16", "f16", "f32"}))
+      ->check(one_of({"bf16", "f16", "f32"}))
       ->type_name("bf16|f16|f32")
       ->group(group);
   app.add_option(
          "--prompt-len",
          options.prompt_len,
          say("tokens of the prompt whose prefill is timed; 0: none", "预填充的提示长度；0 不测"))
-      ->check(CLI::Range(0, 1 << 20))
+      ->check(in_range(0, 1 << 20))
       ->capture_default_str()
       ->group(group);
   app.add_option("--prefill-batch",
@@ -247,14 +256,14 @@ void add_bench_options(CLI::App& app, ModelBenchOptions& options) {
                  options.gen_len,
                  say("tokens each sequence decodes while timed; 0: none",
                      "每个序列解码的 token 数；0 不测"))
-      ->check(CLI::Range(0, 1 << 20))
+      ->check(in_range(0, 1 << 20))
       ->capture_default_str()
       ->group(group);
   app.add_option("--batch",
                  options.batches,
                  say("sequences that decode together: 1,8,16", "同时解码的序列数：1,8,16"))
       ->delimiter(',')
-      ->check(CLI::Range(1, 4096))
+      ->check(in_range(1, 4096))
       ->type_name("N,N")
       ->group(group);
   app.add_option("--context",
@@ -262,14 +271,14 @@ void add_bench_options(CLI::App& app, ModelBenchOptions& options) {
                  say("positions each sequence holds before it decodes: 0,8192",
                      "解码前每个序列已有的位置数：0,8192"))
       ->delimiter(',')
-      ->check(CLI::Range(0, 1 << 24))
+      ->check(in_range(0, 1 << 24))
       ->type_name("N,N")
       ->group(group);
   app.add_option(
          "--repetitions",
          options.repetitions,
          say("rounds; limits, every case and the peer take turns in each", "轮数；每轮交替测量"))
-      ->check(CLI::Range(1, 1000))
+      ->check(in_range(1, 1000))
       ->capture_default_str()
       ->group(group);
   app.add_option(
@@ -312,8 +321,12 @@ int run_model(int argc, char** argv) {
   resolve_model_path(options.model);
   size_model(options);
   std::vector<Case> cases = cases_of(options);
-  check(!cases.empty(), "--prompt-len 0 and --gen-len 0 leave nothing to measure");
-  check(options.gen_len != 1, "--gen-len 1: a speed needs at least 2 tokens; 0 leaves decode out");
+  if (cases.empty())
+    throw UsageFailure(say("--prompt-len 0 and --gen-len 0 leave nothing to measure",
+                           "--prompt-len 0 与 --gen-len 0 同用时没有可测的内容"));
+  if (options.gen_len == 1)
+    throw UsageFailure(say("--gen-len 1: a speed needs at least 2 tokens; 0 leaves decode out",
+                           "--gen-len 1：至少 2 个 token 才有速度；0 表示不测解码"));
 
   bench::LimitsMeter meter;
   std::unique_ptr<ModelInstance> model;
@@ -323,7 +336,7 @@ int run_model(int argc, char** argv) {
         options.model,
         [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); });
   }
-  fmt::print(stderr, "{}", start_report(*model));
+  fmt::print(stderr, "{}", start_report(*model, /*how_to_leave=*/false));
 
   std::vector<bench::Limits> readings;
   std::uint64_t seed = 1;

@@ -10,8 +10,8 @@ struct Command {
   std::string_view name;
   std::string_view summary;  // one line for `fastchat --help`
   std::string_view summary_zh;
-  /// argv[0] is "fastchat <verb>". Returns the exit status; throws Failure for start-up errors,
-  /// which main prints as one line with exit status 1. Usage errors exit with 2.
+  /// argv[0] is "fastchat <verb>". Returns the exit status (exit_status.h); throws Failure for
+  /// start-up errors, which main prints.
   int (*run)(int argc, char** argv);
 };
 

@@ -7,10 +7,14 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <CLI/CLI.hpp>
 
-#include "serve/cli/utf8.h"
+#include "serve/cli/styled_text.h"
+#include "serve/exit_status.h"
+#include "serve/flag_checks.h"
 #include "serve/language.h"
+#include "serve/verb_names.h"
 
 namespace fastchat::serve {
 namespace {
@@ -48,12 +52,63 @@ std::string environment_name(const std::string& long_name) {
   return name;
 }
 
-// On a terminal. CLI11 counts bytes, of which a Chinese character has three, in two columns.
-std::size_t num_columns(std::string_view line) {
-  std::size_t columns = 0;
-  for (; !line.empty(); line.remove_prefix(std::max<std::size_t>(1, utf8_length(line))))
-    columns += utf8_length(line) >= 3 && first_character(line) >= 0x2E80 ? 2 : 1;
-  return columns;
+// ---- what is wrong, in both languages: CLI11 has its messages in English
+
+// "--modle-path" or "--modle-path=x": what was meant.
+std::string unknown_flag(const CLI::App& app, const std::string& argument) {
+  if (!argument.starts_with('-') || argument.size() < 2)
+    return say_with("unexpected argument '{}'", "多余的参数 '{}'", argument);
+  const std::string flag = argument.substr(0, argument.find('='));
+  std::vector<std::string> names;
+  std::vector<std::string> continued;
+  for (const CLI::Option* option : app.get_options())
+    for (const std::string& name : option->get_lnames()) {
+      names.push_back("--" + name);
+      if (names.back().starts_with(flag)) continued.push_back(names.back());
+    }
+  std::string message = say_with("there is no flag {}", "没有参数 {}", flag);
+  if (flag.size() > 3 && continued.size() > 1)
+    return message + say_with("; it could be {}", "；可能是 {}", fmt::join(continued, ", "));
+  const std::vector<std::string_view> candidates(names.begin(), names.end());
+  if (const std::string_view meant = nearest_name(flag, candidates); !meant.empty())
+    message += say_with("; did you mean {}?", "；是不是 {}？", meant);
+  return message;
+}
+
+// The part of CLI11's "NAME: message" or "Could not convert: NAME = value" behind `mark`.
+std::string behind(const std::string& text, std::string_view mark) {
+  const std::size_t at = text.find(mark);
+  return at == std::string::npos ? text : text.substr(at + mark.size());
+}
+
+std::string explain(const CLI::App& app, const CLI::ParseError& error) {
+  const std::string what = error.what();
+  const std::string kind = error.get_name();
+  // (Of this kind alone CLI11 gives the app's name where the kind's should be.)
+  const std::vector<std::string> extras = app.remaining();
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr && !extras.empty())
+    return unknown_flag(app, extras.front());
+  if (kind == "ConversionError") {
+    const std::string pair = behind(what, ": ");  // "--top-p = x"
+    return say_with("{}: '{}' is not a number",
+                    "{}：'{}' 不是数字",
+                    pair.substr(0, pair.find(" = ")),
+                    behind(pair, " = "));
+  }
+  const std::string flag = what.substr(0, what.find(": "));
+  if (kind == "ArgumentMismatch")
+    return say_with("{} needs a value, one and not more", "{} 需要一个值，且只能有一个", flag);
+  if (kind == "ValidationError")  // by our own checks
+    return language() == Language::chinese ? flag + "：" + behind(what, ": ") : what;
+  if (kind == "FileError")
+    return say_with("--config: cannot read {}",
+                    "--config：无法读取 {}",
+                    what.substr(0, what.find(" was not readable")));
+  if (kind == "ConfigError")
+    return say_with("the configuration file has an unknown setting: {}",
+                    "配置文件中有未知的设置：{}",
+                    behind(what, "parse "));
+  return what;
 }
 
 // CLI11's layout with our headings, and without the names of environment variables: one sentence
@@ -68,7 +123,7 @@ class HelpFormatter : public CLI::Formatter {
   }
   std::string make_option(const CLI::Option* option, bool is_positional) const override {
     std::string line = "  " + make_option_name(option, is_positional) + make_option_opts(option);
-    std::size_t width = num_columns(line);
+    std::size_t width = static_cast<std::size_t>(display_width(line));
     if (width >= get_column_width()) {
       line += '\n';
       width = 0;
@@ -105,14 +160,14 @@ std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
                  language_flag,
                  std::string(text("messages in en or zh (default: from the locale)",
                                   "消息语言：en 或 zh（默认按系统语言）")))
-      ->check(CLI::IsMember({"en", "zh"}))
+      ->check(one_of({"en", "zh"}))
       ->type_name("en|zh")
       ->group(group);
   app.add_option("--log-level",
                  log_level,
                  std::string(text("how much to log to standard error (default: warn)",
                                   "标准错误中的日志级别（默认 warn）")))
-      ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
+      ->check(one_of({"debug", "info", "warn", "error"}))
       ->type_name("debug|info|warn|error")
       ->group(group);
   for (CLI::Option* option : app.get_options())
@@ -143,13 +198,13 @@ std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
     std::fwrite(help.data(), 1, help.size(), stdout);
     return 0;
   } catch (const CLI::ParseError& error) {
-    fmt::print(
-        stderr,
-        "{}: {}\n{}\n",
-        app.get_name(),
-        error.what(),
-        fmt::format(fmt::runtime(text("try: {} --help", "请看：{} --help")), app.get_name()));
-    return 2;
+    fmt::print(stderr,
+               "{}{}{}\n{}\n",
+               app.get_name(),
+               text(": ", "："),
+               explain(app, error),
+               say_with("try: {} --help", "请看：{} --help", app.get_name()));
+    return kUsage;
   }
   return std::nullopt;
 }

@@ -13,6 +13,7 @@
 #include "device/device.h"
 #include "serve/command.h"
 #include "serve/command_line.h"
+#include "serve/flag_checks.h"
 #include "serve/language.h"
 #include "serve/model_options.h"
 
@@ -90,12 +91,12 @@ int run_devices(int argc, char** argv) {
                  options.device,
                  say("only this kind: cpu, npu or cuda (default: all)",
                      "只列出此类设备：cpu、npu 或 cuda（默认全部）"))
-      ->check(CLI::IsMember({"auto", "cpu", "npu", "cuda"}))
+      ->check(one_of({"auto", "cpu", "npu", "cuda"}))
       ->type_name("KIND");
   app.add_option("--num-gpus",
                  options.num_gpus,
                  say("deal the cores out to this many cpu devices", "把核心分成这么多个 cpu 设备"))
-      ->check(CLI::Range(1, kMaxDevices))
+      ->check(in_range(1, kMaxDevices))
       ->type_name("N");
   app.add_flag("--json", as_json, say("as JSON", "输出 JSON"));
   if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;

@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include <fmt/format.h>
+
 namespace fastchat::serve {
 
 enum class Language { english, chinese };
@@ -23,5 +25,10 @@ constexpr std::string_view pick(Language language,
 std::string_view text(std::string_view english, std::string_view chinese);
 /// The same as a string of its own, for whoever keeps it.
 std::string say(std::string_view english, std::string_view chinese);
+/// The same with {} filled in, as by fmt::format.
+template <typename... Args>
+std::string say_with(std::string_view english, std::string_view chinese, const Args&... args) {
+  return fmt::format(fmt::runtime(text(english, chinese)), args...);
+}
 
 }  // namespace fastchat::serve

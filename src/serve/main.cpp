@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "serve/command.h"
 #include "serve/command_line.h"
+#include "serve/exit_status.h"
 #include "serve/language.h"
 #include "serve/verb_names.h"
 
@@ -65,7 +66,7 @@ int unknown_verb(std::string_view verb) {
             "fastchat: '{}' comes in a later version; this one has cli, plan, bench and devices.\n",
             "fastchat：'{}' 将在以后的版本提供；本版本有 cli、plan、bench 和 devices。\n")),
         verb);
-    return 2;
+    return kUsage;
   }
   std::vector<std::string_view> names;
   for (const Command& command : commands()) names.push_back(command.name);
@@ -76,7 +77,7 @@ int unknown_verb(std::string_view verb) {
     fmt::print(stderr, fmt::runtime(text(" Did you mean '{}'?", "是不是 '{}'？")), nearest);
   fmt::print(
       stderr, "{}\n", text(" 'fastchat --help' lists all.", " 'fastchat --help' 列出全部命令。"));
-  return 2;
+  return kUsage;
 }
 
 int run(int argc, char** argv) {
@@ -104,12 +105,22 @@ int run(int argc, char** argv) {
 }  // namespace fastchat::serve
 
 int main(int argc, char** argv) {
+  using namespace fastchat;
+  // Failure carries a line for a person; anything else (out of host memory, …) at least names
+  // itself.
+  const auto failed = [](const std::exception& error, int status) {
+    fmt::print(stderr, "{}{}\n", serve::text("fastchat: ", "fastchat："), error.what());
+    return status;
+  };
   try {
-    return fastchat::serve::run(argc, argv);
+    return serve::run(argc, argv);
+  } catch (const serve::UsageFailure& error) {
+    return failed(error, serve::kUsage);
+  } catch (const serve::DoesNotFit& error) {
+    return failed(error, serve::kDoesNotFit);
+  } catch (const OutOfMemory& error) {
+    return failed(error, serve::kDoesNotFit);
   } catch (const std::exception& error) {
-    // Failure carries a line for a person; anything else (out of host memory, …) at least names
-    // itself.
-    fmt::print(stderr, "fastchat: {}\n", error.what());
-    return 1;
+    return failed(error, serve::kFailed);
   }
 }

@@ -9,6 +9,8 @@
 #include "model/models.h"
 #include "model/weight_source.h"
 #include "ops/ops.h"
+#include "serve/exit_status.h"
+#include "serve/language.h"
 #include "serve/model_path.h"
 
 namespace fastchat::serve {
@@ -106,7 +108,12 @@ ModelInstance::ModelInstance(const ModelOptions& options, const LoadObserver& ob
   // Text first: a missing tokenizer is found before minutes of loading.
   impl_->load_text(options);
   Result<parallel::Plan> plan = parallel::make_plan(impl_->planned.request);
-  if (!plan) fail("{}", plan.error().message);
+  if (!plan) {
+    const parallel::Refusal refusal = parallel::explain_refusal(impl_->planned.request);
+    const std::string reason = parallel::to_text(refusal, impl_->planned.request, text);
+    if (refusal.reason == parallel::RefusalReason::bad_request) throw UsageFailure(reason);
+    throw DoesNotFit(reason);
+  }
   impl_->plan = std::move(plan).value();
   const std::string choice = choice_text(impl_->plan, impl_->planned.request.workload);
   if (!choice.empty()) log::info("{}", std::string_view(choice).substr(0, choice.size() - 1));

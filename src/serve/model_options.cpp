@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "device/cpu/cpu_device.h"
+#include "serve/flag_checks.h"
 #include "serve/language.h"
 
 namespace fastchat::serve {
@@ -31,9 +32,28 @@ std::vector<std::string> split_list(const std::string& list) {
 
 std::uint64_t read_bytes(const std::string& flag, const std::string& value) {
   const Result<std::uint64_t> bytes = parse_bytes(value);
-  if (!bytes) throw CLI::ValidationError(flag, bytes.error().message);
+  if (!bytes)
+    throw CLI::ValidationError(
+        flag,
+        say_with("'{}' is not a size; write for example 13GiB, 800MiB or 4096B",
+                 "'{}' 不是内存大小；请写成例如 13GiB、800MiB 或 4096B",
+                 value));
   if (*bytes == 0) throw CLI::ValidationError(flag, say("must be above 0", "必须大于 0"));
   return *bytes;
+}
+
+/// A limit of a device's memory. "8" is more likely meant as 8 GiB than as 8 bytes.
+std::uint64_t read_limit(const std::string& flag, const std::string& value) {
+  const std::uint64_t bytes = read_bytes(flag, value);
+  if (value.find_first_not_of("0123456789. \t") == std::string::npos)
+    throw CLI::ValidationError(
+        flag,
+        say_with("'{}' has no unit; write for example {}GiB, or {}B for bytes",
+                 "'{}' 没有单位；请写成例如 {}GiB，若是字节则写 {}B",
+                 value,
+                 value,
+                 value));
+  return bytes;
 }
 
 std::vector<int> read_gpus(const std::string& value) {
@@ -114,7 +134,11 @@ void add_model_group(CLI::App& app, ModelOptions& options) {
                              fmt::join(model::shape_names(), ", ")))
       ->check([](const std::string& name) {
         const Result<model::ModelConfig> shape = model::shape_by_name(name);
-        return shape ? std::string() : shape.error().message;
+        if (shape) return std::string();
+        return say_with("'{}' is no known shape; there are {}",
+                        "没有形状 '{}'；可用的有 {}",
+                        name,
+                        fmt::join(model::shape_names(), ", "));
       })
       ->type_name(say("NAME", "名称"))
       ->group(group);
@@ -128,7 +152,10 @@ void add_model_group(CLI::App& app, ModelOptions& options) {
       ->check([](const std::string& name) {
         if (name == "auto") return std::string();
         const Result<device::DType> dtype = device::parse_float_dtype(name);
-        return dtype ? std::string() : dtype.error().message;
+        if (dtype) return std::string();
+        return say_with("'{}' is none of auto, float32, float16, bfloat16",
+                        "'{}' 不是 auto、float32、float16、bfloat16 之一",
+                        name);
       })
       ->type_name("TYPE")
       ->capture_default_str()
@@ -140,7 +167,7 @@ void add_model_group(CLI::App& app, ModelOptions& options) {
          },
          say("auto: the folder's files; dummy: made-up weights, to measure speed and memory",
              "auto：读取文件夹中的权重；dummy：生成假权重，用于测试速度和内存"))
-      ->check(CLI::IsMember({"auto", "dummy"}))
+      ->check(one_of({"auto", "dummy"}))
       ->type_name("auto|dummy")
       ->default_str("auto")
       ->group(group);
@@ -172,7 +199,7 @@ void add_device_group(CLI::App& app, ModelOptions& options) {
          options.device,
          say("cpu, npu (Ascend), cuda, or auto: the best kind that is there. This version has cpu",
              "cpu、npu（昇腾）、cuda 或 auto（自动选择）。本版本支持 cpu"))
-      ->check(CLI::IsMember({"auto", "cpu", "npu", "cuda", "mps", "xpu"}))
+      ->check(one_of({"auto", "cpu", "npu", "cuda", "mps", "xpu"}))
       ->type_name("KIND")
       ->capture_default_str()
       ->group(group);
@@ -183,7 +210,7 @@ void add_device_group(CLI::App& app, ModelOptions& options) {
              "(default: 1,\n"
              "or as many as --gpus names)",
              "模型分布到几个设备上；在 cpu 上把核心分成这么多份（默认 1，或 --gpus 列出的个数）"))
-      ->check(CLI::Range(1, kMaxDevices))
+      ->check(in_range(1, kMaxDevices))
       ->type_name("N")
       ->group(group);
   app.add_option_function<std::string>(
@@ -198,7 +225,7 @@ void add_device_group(CLI::App& app, ModelOptions& options) {
          [&options](const std::string& value) {
            options.max_gpu_memory.clear();
            for (const std::string& part : split_list(value))
-             options.max_gpu_memory.push_back(read_bytes("--max-gpu-memory", part));
+             options.max_gpu_memory.push_back(read_limit("--max-gpu-memory", part));
          },
          say("most memory to use on each device, such as 13Gib, or one value per device: "
              "8GiB,16GiB",
@@ -230,7 +257,7 @@ void add_memory_group(CLI::App& app, ModelOptions& options) {
                      "or as much of it as fits)",
                      "提示与回答的最大总长度（token），保证放得下（默认：模型的设计长度，放不下时自"
                      "动缩短）"))
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{std::numeric_limits<std::int32_t>::max()}))
+      ->check(in_range(std::int64_t{1}, std::int64_t{std::numeric_limits<std::int32_t>::max()}))
       ->type_name("N")
       ->group(group);
   app.add_option_function<std::string>(
@@ -246,7 +273,7 @@ void add_memory_group(CLI::App& app, ModelOptions& options) {
                  options.max_num_batched_tokens,
                  say("tokens of one step: larger reads prompts faster and takes more workspace",
                      "每一步处理的 token 数：越大读提示越快，占用的工作内存也越多"))
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 20))
+      ->check(in_range(std::int64_t{1}, std::int64_t{1} << 20))
       ->type_name("N")
       ->capture_default_str()
       ->group(group);
@@ -254,7 +281,7 @@ void add_memory_group(CLI::App& app, ModelOptions& options) {
          "--max-num-seqs",
          options.max_num_seqs,
          say("sequences running at once; more wait in line", "同时运行的序列数；更多的排队等待"))
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 16))
+      ->check(in_range(std::int64_t{1}, std::int64_t{1} << 16))
       ->type_name("N")
       ->capture_default_str()
       ->group(group);
@@ -374,9 +401,11 @@ int num_platform_devices(const ModelOptions& options) {
 
 std::unique_ptr<device::Platform> open_platform(const ModelOptions& options) {
   if (options.device == "auto")
-    log::info("--device auto: cpu, the only kind that this version has");
+    log::info("{}",
+              text("--device auto: cpu, the only kind that this version has",
+                   "--device auto：选用 cpu，本版本只有这一种"));
   else if (const std::string missing = missing_platform(options.device); !missing.empty())
-    fail("--device {}: {}", options.device, missing);
+    fail("{}", say_with("--device {}: {}", "--device {}：{}", options.device, missing));
 
   device::CpuPlatformOptions cpu;
   cpu.num_devices = num_platform_devices(options);
@@ -398,7 +427,8 @@ std::vector<int> device_indices(const ModelOptions& options, device::Platform& p
   for (int rank = 0; rank < count; ++rank) {
     const int index = options.gpus.empty() ? rank : options.gpus[static_cast<std::size_t>(rank)];
     check(index < platform.num_devices(),
-          "device {} does not exist: there are {} {} devices, numbered from 0",
+          fmt::runtime(text("device {} does not exist: there are {} {} devices, numbered from 0",
+                            "没有设备 {}：共有 {} 个 {} 设备，从 0 开始编号")),
           index,
           platform.num_devices(),
           device::to_string(platform.kind()));

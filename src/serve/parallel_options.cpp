@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 #include <CLI/CLI.hpp>
 
+#include "serve/flag_checks.h"
 #include "serve/language.h"
 
 namespace fastchat::serve {
@@ -39,7 +40,7 @@ void add_parallel_options(CLI::App& app, ParallelOptions& options) {
              "layer：每个设备放连续的若干层，一批数据依次经过；pipeline：多批数据同时流动，所有设备"
              "同时计算；\n"
              "tensor：每一层切分到所有设备，单个对话最快；auto：选估计最快的方式（并说明理由）"))
-      ->check(CLI::IsMember(names))
+      ->check(one_of(names))
       ->type_name("auto|layer|pipeline|tensor")
       ->default_str("auto")
       ->group(group);
@@ -48,20 +49,20 @@ void add_parallel_options(CLI::App& app, ParallelOptions& options) {
                  say("stages, one after another; times --tensor-parallel-size it is the number of "
                      "devices",
                      "流水线级数；与 --tensor-parallel-size 之积等于设备数"))
-      ->check(CLI::Range(1, 1024))
+      ->check(in_range(1, 1024))
       ->type_name("P")
       ->group(group);
   app.add_option("--tensor-parallel-size",
                  options.request.tensor_size,
                  say("devices that share each layer of a stage", "每级中共同分担每一层的设备数"))
-      ->check(CLI::Range(1, 1024))
+      ->check(in_range(1, 1024))
       ->type_name("T")
       ->group(group);
   app.add_option(
          "--num-streams",
          options.workload.num_streams,
          say("requests at once that speed is planned for", "按多少个同时进行的请求来规划速度"))
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 16))
+      ->check(in_range(std::int64_t{1}, std::int64_t{1} << 16))
       ->type_name("N")
       ->capture_default_str()
       ->group(group);

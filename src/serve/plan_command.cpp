@@ -12,6 +12,7 @@
 #include "parallel/planner.h"
 #include "serve/command.h"
 #include "serve/command_line.h"
+#include "serve/exit_status.h"
 #include "serve/language.h"
 #include "serve/model_options.h"
 #include "serve/model_path.h"
@@ -20,8 +21,6 @@
 namespace fastchat::serve {
 namespace {
 
-constexpr int kUsage = 2;
-constexpr int kDoesNotFit = 3;
 
 void add_cards_option(CLI::App& app, ModelOptions& options) {
   app.add_option_function<std::string>(
@@ -128,7 +127,8 @@ int run_plan(int argc, char** argv) {
   if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
   if (options.model_path.empty() && options.shape.empty()) {
     fmt::print(stderr,
-               "fastchat plan: {}\n",
+               "{}{}\n",
+               text("fastchat plan: ", "fastchat plan："),
                text("--model-path FOLDER or --shape NAME is needed: which model?",
                     "需要 --model-path 文件夹或 --shape 名称：请指定模型"));
     return kUsage;
@@ -154,7 +154,11 @@ int run_plan(int argc, char** argv) {
   }
 
   const parallel::Refusal refusal = parallel::explain_refusal(request);
-  fmt::print(stderr, "fastchat plan: {}\n", parallel::to_text(refusal, request, text));
+  fmt::print(stderr,
+             "{}{}
+             ",
+             text("fastchat plan: ", "fastchat plan："),
+             parallel::to_text(refusal, request, text));
   if (refusal.reason == parallel::RefusalReason::bad_request) return kUsage;
   if (as_json) {
     nlohmann::json result = parallel::to_json(refusal, request);

@@ -16,6 +16,7 @@
 #include "engine/model_runner.h"
 #include "model/decoder_stage.h"
 #include "ops/ops.h"
+#include "serve/exit_status.h"
 #include "serve/language.h"
 
 namespace fastchat::serve {
@@ -27,10 +28,9 @@ constexpr std::int64_t kLeastAutomaticContext = 2048;
 
 model::ModelConfig read_config(const ModelOptions& options) {
   if (!options.model_path.empty()) return model::read_model_config(options.model_path);
-  check(!options.shape.empty(),
-        "{}",
-        text("--model-path FOLDER (or --shape NAME) is needed: which model?",
-             "需要 --model-path 文件夹（或 --shape 名称）：请指定模型"));
+  if (options.shape.empty())
+    throw UsageFailure(say("--model-path FOLDER (or --shape NAME) is needed: which model?",
+                           "需要 --model-path 文件夹（或 --shape 名称）：请指定模型"));
   Result<model::ModelConfig> shape = model::shape_by_name(options.shape);
   check(shape.has_value(), "--shape: {}", shape ? "" : shape.error().message);
   return std::move(shape).value();
@@ -61,11 +61,12 @@ void share_host_memory(std::vector<parallel::DeviceBudget>& devices, DeviceMemor
     }
   }
   if (memory == DeviceMemory::present)
-    log::warn(
-        "--max-gpu-memory: the limits add up to {}, the machine has {} available; shared in "
-        "proportion",
-        format_bytes(static_cast<std::uint64_t>(sum)),
-        format_bytes(available));
+    log::warn("{}",
+              say_with("--max-gpu-memory: the limits add up to {}, the machine has {} available; "
+                       "shared in proportion",
+                       "--max-gpu-memory：各限额合计 {}，本机可用 {}；按比例分配",
+                       format_bytes(static_cast<std::uint64_t>(sum)),
+                       format_bytes(available)));
 }
 
 /// Nominal: enough to compare ways to use the devices; `fastchat bench limits` measures.
@@ -123,9 +124,12 @@ void choose_context(const ModelOptions& options,
   if (options.max_model_len > 0) {
     request.max_model_len = options.max_model_len;
     if (options.max_model_len > made_for)
-      log::warn("--max-model-len {}: the model was made for {}; expect worse answers beyond",
-                options.max_model_len,
-                made_for);
+      log::warn("{}",
+                say_with("--max-model-len {}: the model was made for {}; expect worse answers "
+                         "beyond",
+                         "--max-model-len {}：模型的设计长度是 {}；超出后回答质量会下降",
+                         options.max_model_len,
+                         made_for));
     return;
   }
   request.max_model_len = made_for;
@@ -133,7 +137,11 @@ void choose_context(const ModelOptions& options,
   if (fits >= made_for) return;
   request.max_model_len = std::clamp(fits, std::min(kLeastAutomaticContext, made_for), made_for);
   if (fits >= request.max_model_len)
-    log::warn("context shortened to {} of the model's {} tokens, which do not fit", fits, made_for);
+    log::warn("{}",
+              say_with("context shortened to {} of the model's {} tokens, which do not fit",
+                       "完整上下文放不下：缩短为 {}（模型的设计长度是 {}）",
+                       fits,
+                       made_for));
 }
 
 class DescribedPlatform final : public device::Platform {

@@ -10,6 +10,8 @@ namespace {
 constexpr std::string_view kPlannedVerbs[] = {
     "serve", "worker", "controller", "api", "doctor", "quantize"};
 
+}  // namespace
+
 std::size_t edit_distance(std::string_view from, std::string_view to) {
   std::vector<std::vector<std::size_t>> cost(from.size() + 1,
                                              std::vector<std::size_t>(to.size() + 1));
@@ -28,8 +30,6 @@ std::size_t edit_distance(std::string_view from, std::string_view to) {
   }
   return cost[from.size()][to.size()];
 }
-
-}  // namespace
 
 bool is_planned_verb(std::string_view verb) {
   return std::find(std::begin(kPlannedVerbs), std::end(kPlannedVerbs), verb) !=

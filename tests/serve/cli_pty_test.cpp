@@ -37,6 +37,7 @@ struct ChatSetup {
   bool editing = true;  // libedit, else the terminal driver's lines
   int gate_fd = -1;     // a byte from here opens kWait
   engine::FinishReason finish_reason = engine::FinishReason::stop;
+  Conversation fresh;
 };
 
 int chat(const ChatSetup& setup) {
@@ -55,7 +56,7 @@ int chat(const ChatSetup& setup) {
   } else {
     reader = make_plain_line_reader(console);
   }
-  ChatLoop(backend, console, *reader, setup.options, Conversation()).run();
+  ChatLoop(backend, console, *reader, setup.options, setup.fresh).run();
   return 0;
 }
 
@@ -273,6 +274,56 @@ TEST_P(ChatTerminal, AContextThatIsFullIsExplainedAndTheChatGoesOn) {
   EXPECT_ON(session, "<short|turns 1>");
 }
 
+TEST_P(ChatTerminal, ExamplesAreGivenToTheModelAndNotPrinted) {
+  PtySession session([this] {
+    ChatSetup with_examples = setup();
+    with_examples.fresh = {"one_shot", {"Human", "Assistant"}, "", {"example?", "example."}};
+    return chat(with_examples);
+  });
+  ASSERT_ON(session, "USER:");
+  session.type("!!remove\n");
+  EXPECT_ON(session, "No messages to remove.");
+  for (const char* question : {"one", "two"}) {
+    ASSERT_ON(session, "USER:");
+    session.type(std::string(question) + "\n");
+    ASSERT_ON(session, "ASSISTANT:");
+  }
+  EXPECT_ON(session, "<two|turns 5>");
+  ASSERT_ON(session, "USER:");
+  session.type("!!remove\n");
+  EXPECT_ON(session, "<one|turns 3>");  // printed again
+  ASSERT_ON(session, "USER:");
+  EXPECT_EQ(session.screen().find("example"), std::string::npos) << session.screen();
+}
+
+TEST_P(ChatTerminal, AFileOfSomebodyElseIsOverwrittenTheSecondTimeOnly) {
+  std::string pattern = (std::filesystem::temp_directory_path() / "fastchat-test-XXXXXX").string();
+  const std::filesystem::path folder = mkdtemp(pattern.data());
+  std::ofstream(folder / "thesis.json") << "precious";
+  const auto content = [&] {
+    std::ifstream in(folder / "thesis.json");
+    return std::string((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  };
+  PtySession session([&] {
+    std::filesystem::current_path(folder);
+    return chat(setup());
+  });
+  for (const char* line : {"!!save thesis", "!!help", "!!save thesis"}) {
+    ASSERT_ON(session, "USER:");
+    session.type(std::string(line) + "\n");
+  }
+  EXPECT_ON(session, "not saved");  // again, as !!help was between
+  ASSERT_ON(session, "USER:");
+  EXPECT_EQ(content(), "precious");
+  session.type("!!save thesis\n");
+  EXPECT_ON(session, "saved thesis.json");
+  ASSERT_ON(session, "USER:");
+  EXPECT_NE(content(), "precious");
+  session.type("!!save thesis\n");  // ours now
+  EXPECT_ON(session, "saved thesis.json");
+  std::filesystem::remove_all(folder);
+}
+
 TEST_P(ChatTerminal, AFailedAnswerIsReportedAndTheChatGoesOn) {
   PtySession session([this] {
     ChatSetup failing = setup();
@@ -380,6 +431,32 @@ TEST(ChatEditing, AltEnterMakesANewLine) {
   EXPECT_ON(session, "<one\r\ntwo|turns 1>");
 }
 
+TEST(ChatEditing, EscapeThenEnterMakesANewLineToo) {
+  PtySession session([] { return chat({}); });
+  ASSERT_ON(session, "USER:");
+  session.type("one");
+  ASSERT_ON(session, "one");
+  session.type("\x1b");
+  ::usleep(100'000);  // a person's two keys
+  session.type("\rtwo\n");
+  EXPECT_ON(session, "<one\r\ntwo|turns 1>");
+}
+
+TEST(ChatEditing, TabCompletesCommands) {
+  PtySession session([] { return chat({}); });
+  ASSERT_ON(session, "USER:");
+  session.type("!!h\t\n");
+  EXPECT_ON(session, "this list");
+  ASSERT_ON(session, "USER:");
+  session.type("!!r\t\t");  // "re", and then there are several
+  EXPECT_ON(session, "!!reset  !!remove  !!regen");
+  session.type("g\t\n");
+  EXPECT_ON(session, "No messages to regenerate.");
+  ASSERT_ON(session, "USER:");
+  session.type("a\tb\n");  // elsewhere it is a tab
+  EXPECT_ON(session, "<a\tb|turns 1>");
+}
+
 TEST(ChatEditing, CtrlCDiscardsWhatWasTyped) {
   PtySession session([] { return chat({}); });
   ASSERT_ON(session, "USER:");
@@ -430,6 +507,7 @@ TEST(ChatMultiline, CtrlCDropsTheMessageAndIsNoWishToLeave) {
   for (int time = 0; time < 2; ++time) {
     ASSERT_ON(session, "USER");
     session.type("begun\n");
+    ::usleep(100'000);  // to be read: Ctrl-C throws away what the driver still holds
     session.press_ctrl_c();
   }
   ASSERT_ON(session, "USER");

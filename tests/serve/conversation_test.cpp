@@ -47,6 +47,46 @@ TEST(Conversation, TurnsBeginWithTheSystemMessage) {
   EXPECT_EQ(turns[2].role, "assistant");
 }
 
+TEST(Conversation, ExamplesOfATemplateAreForTheModelAndTheFile) {
+  Conversation conversation(
+      "one_shot", {"Human", "Assistant"}, "Be brief.", {"Any ideas?", "Of course."});
+  EXPECT_TRUE(conversation.empty());
+  EXPECT_FALSE(conversation.remove_last_exchange());
+  EXPECT_FALSE(conversation.take_last_question());
+  conversation.add_user("Hi");
+  conversation.add_assistant("Hello.", false);
+  const std::vector<ChatTurn> turns = conversation.turns();
+  ASSERT_EQ(turns.size(), 5u);
+  EXPECT_EQ(turns[1].role, "user");
+  EXPECT_EQ(turns[1].content, "Any ideas?");
+  EXPECT_EQ(turns[2].role, "assistant");
+  EXPECT_TRUE(conversation.remove_last_exchange());
+  EXPECT_FALSE(conversation.remove_last_exchange());
+
+  const nlohmann::json saved = nlohmann::json::parse(conversation.to_json());
+  EXPECT_EQ(saved["offset"], 2);
+  EXPECT_EQ(saved["messages"],
+            nlohmann::json::parse(R"([["Human", "Any ideas?"], ["Assistant", "Of course."]])"));
+  const Result<Conversation> loaded = Conversation::from_json(conversation.to_json());
+  ASSERT_TRUE(loaded);
+  EXPECT_TRUE(loaded->empty());
+  EXPECT_EQ(loaded->turns().size(), 3u);
+}
+
+TEST(Conversation, SpeakersOfEqualNamesTakeTurns) {
+  Conversation conversation("billa", {"Person", "Person"}, "");
+  conversation.add_user("one");
+  conversation.add_assistant("1", false);
+  conversation.add_user("two");
+  const Result<Conversation> loaded = Conversation::from_json(conversation.to_json());
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  const std::vector<ChatTurn> turns = loaded->turns();
+  ASSERT_EQ(turns.size(), 3u);
+  EXPECT_EQ(turns[0].role, "user");
+  EXPECT_EQ(turns[1].role, "assistant");
+  EXPECT_EQ(turns[2].role, "user");
+}
+
 TEST(Conversation, RemoveDropsAnAnswerWithItsQuestion) {
   Conversation conversation;
   EXPECT_FALSE(conversation.remove_last_exchange());

@@ -18,6 +18,7 @@ namespace {
 using engine::FinishReason;
 
 constexpr std::int32_t kEnd = 256;  // the model's end token; ids below are bytes
+constexpr std::int32_t kBos = 257;
 
 /// Samples the bytes of `answer` one by one, then kEnd; then from the start for the next request.
 class SayingExecutor : public engine::StepExecutor {
@@ -48,7 +49,8 @@ class SayingExecutor : public engine::StepExecutor {
 };
 
 /// Every byte is a token, as the byte-level tokenizers of GPT-2 and Qwen2 write them.
-text::Tokenizer byte_tokenizer() {
+/// With `bos`, "<bos>" is token 257 and is put before every text.
+text::Tokenizer byte_tokenizer(bool bos = false) {
   nlohmann::json vocab;
   char32_t next = 0x100;
   for (int byte = 0; byte < 256; ++byte) {
@@ -62,21 +64,35 @@ text::Tokenizer byte_tokenizer() {
                                      {"add_prefix_space", false},
                                      {"trim_offsets", true},
                                      {"use_regex", true}};
+  const auto special = [](int id, const char* content) {
+    return nlohmann::json{{"id", id},
+                          {"content", content},
+                          {"special", true},
+                          {"normalized", false},
+                          {"single_word", false},
+                          {"lstrip", false},
+                          {"rstrip", false}};
+  };
+  nlohmann::json added_tokens = {special(kEnd, "<end>")};
+  nlohmann::json post_processor;
+  if (bos) {
+    added_tokens.push_back(special(kBos, "<bos>"));
+    const nlohmann::json mark = {{"SpecialToken", {{"id", "<bos>"}, {"type_id", 0}}}};
+    const nlohmann::json text = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
+    post_processor = {
+        {"type", "TemplateProcessing"},
+        {"single", {mark, text}},
+        {"pair", {mark, text}},
+        {"special_tokens", {{"<bos>", {{"id", "<bos>"}, {"ids", {kBos}}, {"tokens", {"<bos>"}}}}}}};
+  }
   const nlohmann::json tokenizer = {
       {"version", "1.0"},
       {"truncation", nullptr},
       {"padding", nullptr},
-      {"added_tokens",
-       {{{"id", kEnd},
-         {"content", "<end>"},
-         {"special", true},
-         {"normalized", false},
-         {"single_word", false},
-         {"lstrip", false},
-         {"rstrip", false}}}},
+      {"added_tokens", added_tokens},
       {"normalizer", nullptr},
       {"pre_tokenizer", byte_level},
-      {"post_processor", nullptr},
+      {"post_processor", post_processor},
       {"decoder", byte_level},
       {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", nlohmann::json::array()}}}};
   return text::Tokenizer::from_json(tokenizer.dump()).value();
@@ -141,6 +157,25 @@ TEST_F(Backend, AnswersInWholeCharactersAndCounts) {
   EXPECT_FALSE(generation->context_full);
 }
 
+TEST(ConversationPrompts, ABosThatTheTemplateWritesIsNotDoubled) {
+  const text::Tokenizer tokenizer = byte_tokenizer(/*bos=*/true);
+  text::ConversationTemplate conversation = {.name = "test",
+                                             .style = text::PromptStyle::add_colon_single,
+                                             .system_template = "<bos>{system_message}",
+                                             .roles = {"U", "A"},
+                                             .sep = "|"};
+  const std::vector<ChatTurn> turns = {{"system", "S"}, {"user", "q"}};
+  const auto written = conversation_prompts(tokenizer, conversation)(turns);
+  ASSERT_TRUE(written) << written.error().message;
+  const std::vector<std::int32_t> expected = {kBos, 'S', '|', 'U', ':', ' ', 'q', '|', 'A', ':'};
+  EXPECT_EQ(*written, expected);
+  // Where the template leaves it out, the tokenizer puts it.
+  conversation.system_template = "{system_message}";
+  const auto added = conversation_prompts(tokenizer, conversation)(turns);
+  ASSERT_TRUE(added) << added.error().message;
+  EXPECT_EQ(*added, expected);
+}
+
 TEST_F(Backend, StopStringsEndTheAnswerAndAreNotPartOfIt) {
   executor_.answer = "one, STOP two";
   ChatParams params;
@@ -184,6 +219,30 @@ TEST_F(Backend, AConversationLongerThanTheContextIsAnErrorInNumbers) {
   EXPECT_NE(generation.error().message.find("102"), std::string::npos)
       << generation.error().message;
   EXPECT_NE(generation.error().message.find("64"), std::string::npos) << generation.error().message;
+}
+
+TEST_F(Backend, AnAnswerMayNotEndInMidSentenceWhenThatIsJudged) {
+  executor_.answer = "so it";  // ends there, and says it again when the end is not accepted
+  ChatParams params;
+  params.judge_sent_end = true;
+  params.sampling.max_tokens = 12;
+  const Result<Generation> generation = ask("why?", params);
+  ASSERT_TRUE(generation) << generation.error().message;
+  EXPECT_EQ(said_, "so itso itso");
+  EXPECT_EQ(generation->finish_reason, FinishReason::length);
+  EXPECT_EQ(generation->num_output_tokens, 12);
+  EXPECT_EQ(generation->num_prompt_tokens, 6);  // "uwhy?|"
+}
+
+TEST_F(Backend, AnEndOfASentenceIsAcceptedWhenThatIsJudged) {
+  ChatParams params;
+  params.judge_sent_end = true;
+  for (const char* answer : {"done.", "好了。", "he said \"no\"", "yes!\n"}) {
+    executor_.answer = answer;
+    turns_.clear();
+    ASSERT_TRUE(ask("x", params));
+    EXPECT_EQ(said_, answer);
+  }
 }
 
 TEST_F(Backend, WhatTheTemplateRefusesIsItsMessage) {

@@ -123,6 +123,9 @@ TEST(ModelOptions, OneMemoryLimitOrOnePerDevice) {
   expect_refused({"--max-gpu-memory", "1GiB,"}, "not a size");
   expect_refused({"--max-gpu-memory", "lots"}, "not a size");
   expect_refused({"--max-gpu-memory", "0"}, "above 0");
+  expect_refused({"--max-gpu-memory", "8"}, "'8' has no unit; write for example 8GiB");
+  expect_refused({"--num-gpus", "2", "--max-gpu-memory", "8GiB,16"}, "'16' has no unit");
+  EXPECT_EQ(parse({"--max-gpu-memory", "4096B"}).options.max_gpu_memory.front(), 4096u);
 }
 
 TEST(ModelOptions, NonsenseIsRefusedWithTheFlagsName) {
@@ -169,6 +172,33 @@ TEST(ModelOptions, HelpShowsGroupsButNotWhatComesLater) {
   EXPECT_NE(parsed.help.find("Devices"), std::string::npos);
   EXPECT_NE(parsed.help.find("--max-gpu-memory"), std::string::npos);
   EXPECT_EQ(parsed.help.find("--load-8bit"), std::string::npos);
+}
+
+TEST(ModelOptions, AMisspeltFlagGetsASuggestion) {
+  expect_refused({"--modle-path", "x"},
+                 "there is no flag --modle-path; did you mean --model-path?");
+  expect_refused({"--max", "3"}, "it could be --max-gpu-memory, --max-model-len");
+  expect_refused({"--xyzzy-plugh"}, "there is no flag --xyzzy-plugh\n");
+  expect_refused({"stray"}, "unexpected argument 'stray'");
+}
+
+TEST(ModelOptions, WhatIsWrongIsSaidInChinese) {
+  set_language(Language::chinese);
+  for (const auto& [arguments, message] :
+       std::initializer_list<std::pair<std::vector<std::string>, std::string>>{
+           {{"--modle-path", "x"}, "没有参数 --modle-path；是不是 --model-path？"},
+           {{"--num-gpus", "x"}, "--num-gpus：'x' 不是数字"},
+           {{"--num-gpus", "0"}, "--num-gpus：0 不在 1 到 1024 之间"},
+           {{"--num-gpus"}, "--num-gpus 需要一个值"},
+           {{"--load-format", "x"}, "--load-format：'x' 不是可选值；可选 auto, dummy"},
+           {{"--shape", "x"}, "没有形状 'x'"},
+           {{"--dtype", "x"}, "'x' 不是 auto"},
+           {{"--max-gpu-memory", "x"}, "'x' 不是内存大小"},
+           {{"--max-gpu-memory", "8"}, "'8' 没有单位"},
+           {{"--config", "/no/such"}, "--config：无法读取 /no/such"},
+           {{"--load-8bit"}, "--load-8bit：量化权重"}})
+    expect_refused(arguments, message);
+  set_language(Language::english);
 }
 
 TEST(ModelOptions, HelpComesInChinese) {

@@ -95,24 +95,16 @@ TEST(Program, WrongUsageIsOneLineAndAHint) {
 }
 
 TEST(Program, FlagsTakeUnderscoresAndAbbreviations) {
-  // Refused for the style, so all flags before were understood.
+  // Refused for the folder, so all flags before were understood.
   const Ran ran = fastchat(
-      "cli --model x --repetition_penalty 1.1 --max_new_tokens=5 --presence-penalty -1.5 --style "
-      "rich");
+      "cli --model no-such-folder --repetition_penalty 1.1 --max_new_tokens=5 --presence-penalty "
+      "-1.5 --style rich");
   EXPECT_EQ(ran.status, 1);
-  EXPECT_SAYS(ran, "--style rich");
+  EXPECT_SAYS(ran, "no-such-folder");
 }
 
 TEST(Program, FlagsComeFromTheEnvironmentToo) {
-  EXPECT_SAYS(fastchat("cli --model x", "LC_ALL=C FASTCHAT_STYLE=rich"), "--style rich");
-}
-
-TEST(Program, WhatComesLaterIsRefusedNotIgnored) {
-  for (const char* flag : {"--style rich", "--judge-sent-end"}) {
-    const Ran ran = fastchat("cli --model-path x " + std::string(flag));
-    EXPECT_EQ(ran.status, 1) << flag;
-    EXPECT_SAYS(ran, "version");
-  }
+  EXPECT_SAYS(fastchat("cli --model x", "LC_ALL=C FASTCHAT_STYLE=fancy"), "fancy");
 }
 
 TEST(Program, AModelWithoutAChatTemplateIsRefusedBeforeLoading) {
@@ -137,11 +129,14 @@ TEST(Program, ConversationTemplatesAreChosenByName) {
       fastchat(demo + "--conv-template qwen-7b-chat -m 'What is the capital of Japan?'");
   EXPECT_EQ(asked.status, 0);
   EXPECT_SAYS(asked, "Tokyo");
-  const Ran unknown = fastchat(demo + "--conv-template vicuna");
-  EXPECT_EQ(unknown.status, 1);
-  EXPECT_SAYS(unknown, "vicuna_v1.1");
+  const Ran unknown = fastchat(demo + "--conv-template vicunna");
+  EXPECT_EQ(unknown.status, 2);
+  EXPECT_LT(unknown.output.find("vicuna_v1.1"), unknown.output.find("chatml")) << unknown.output;
+  const Ran list = fastchat("cli --conv-template list");
+  EXPECT_EQ(list.status, 0);
+  EXPECT_EQ(std::count(list.output.begin(), list.output.end(), '\n'), 102) << list.output;
   const Ran without_prompt = fastchat(demo + "--conv-template yandexgpt");
-  EXPECT_EQ(without_prompt.status, 1);
+  EXPECT_EQ(without_prompt.status, 2);
   EXPECT_SAYS(without_prompt, "API");
 }
 
@@ -165,6 +160,32 @@ TEST(Program, ProgrammaticStyleSpeaksFastChatsProtocol) {
                         "[!OP:<|im_start|>assistant]: 1 + 1 = 2\n"),
             std::string::npos)
       << output;
+}
+
+TEST(Program, ExitStatusesAreThoseOfEveryVerb) {
+  const std::string demo = " --model-path '" FASTCHAT_SOURCE_DIR "/models/demo' ";
+  for (const std::string verb : {"cli", "plan", "bench model"}) {
+    EXPECT_EQ(fastchat(verb).status, 2) << verb;
+    EXPECT_EQ(fastchat(verb + " --model-path /no/such/folder").status, 1) << verb;
+    const Ran too_large = fastchat(verb + demo + "--max-gpu-memory 1MiB");
+    EXPECT_EQ(too_large.status, 3) << verb << too_large.output;
+  }
+}
+
+TEST(Program, TheChatSaysWhatItLoaded) {
+  const std::string demo = "cli --model-path '" FASTCHAT_SOURCE_DIR "/models/demo' --num-gpus 2 ";
+  const Ran english = fastchat(demo);
+  for (const char* part : {"demo (Qwen2ForCausalLM, ",
+                           " parameters, ",
+                           "cpu:0",
+                           "cpu:1",
+                           "embedding",
+                           "tokens per conversation, cache for",
+                           "Ctrl-D or !!exit leaves"})
+    EXPECT_SAYS(english, part);
+  const Ran chinese = fastchat(demo + "--lang zh");
+  for (const char* part : {"模型", "参数", "设备", "词嵌入", "每个对话", "!!exit 退出"})
+    EXPECT_SAYS(chinese, part);
 }
 
 TEST(Program, AMissingModelIsOneLine) {

@@ -16,6 +16,7 @@
 #include <pty.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 namespace fastchat::serve {
@@ -76,6 +77,12 @@ class PtySession {
   void resize(unsigned short rows, unsigned short columns) {
     winsize size = {.ws_row = rows, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
     ioctl(fd_, TIOCSWINSZ, &size);
+  }
+  void terminate() { kill(pid_, SIGTERM); }
+  /// Whether the terminal shows what is typed.
+  bool echoes() const {
+    termios state = {};
+    return tcgetattr(fd_, &state) == 0 && (state.c_lflag & ECHO) != 0;
   }
 
   /// Waits until `wanted` appears after what the last expect() found. False when patience or the

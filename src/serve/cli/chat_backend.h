@@ -22,6 +22,9 @@ struct ChatTurn {
 struct ChatParams {
   engine::SamplingParams sampling;
   std::vector<std::string> stop;  // strings that end the answer and are not part of it
+  /// As in FastChat: an end that the model chose in the middle of a sentence is not accepted; the
+  /// answer goes on with the next best token.
+  bool judge_sent_end = false;
 };
 
 /// How one answer went.

@@ -56,4 +56,11 @@ ChatCommand parse_chat_command(std::string_view line) {
   return {};
 }
 
+std::vector<std::string_view> chat_commands(std::string_view beginning) {
+  std::vector<std::string_view> names;
+  for (const Entry& entry : kEntries)
+    if (entry.name.starts_with(beginning)) names.push_back(entry.name);
+  return names;
+}
+
 }  // namespace fastchat::serve

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace fastchat::serve {
 
@@ -17,5 +18,8 @@ struct ChatCommand {
 /// `!!` that is almost a command is `misspelt`, a lone word that is none `unknown`; any other line
 /// is a message.
 ChatCommand parse_chat_command(std::string_view line);
+
+/// The commands that begin with `beginning`, in the order of !!help.
+std::vector<std::string_view> chat_commands(std::string_view beginning);
 
 }  // namespace fastchat::serve

@@ -1,5 +1,7 @@
 #include "serve/cli/chat_loop.h"
 
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -13,11 +15,6 @@ namespace {
 
 constexpr int kInterruptedStatus = 130;
 
-template <typename... Args>
-std::string say(std::string_view english, std::string_view chinese, const Args&... args) {
-  return fmt::format(fmt::runtime(text(english, chinese)), args...);
-}
-
 double per_second(std::int64_t count, std::chrono::duration<double> time) {
   return time.count() > 0 ? static_cast<double>(count) / time.count() : 0.0;
 }
@@ -25,7 +22,7 @@ double per_second(std::int64_t count, std::chrono::duration<double> time) {
 // "prompt 35 tokens (32 cached), first token after 12.3 ms, prefill 243.9 tokens/s; …"
 std::string speeds(const Generation& generation) {
   const std::int64_t prefilled = generation.num_prompt_tokens - generation.num_cached_tokens;
-  return say(
+  return say_with(
       "[prompt {} tokens, {} of them cached; first token after {:.1f} ms, prefill {:.1f} tokens/s; "
       "answer {} tokens, "
       "decode {:.1f} tokens/s; finish: {}]",
@@ -49,19 +46,23 @@ std::string_view help_text() {
       "!!remove        drop the last question and its answer\n"
       "!!regen         answer the last question again\n"
       "!!save FILE     save the conversation (JSON, as FastChat does; .json is added to a bare "
-      "name)\n"
+      "name);\n"
+      "                a file that is not from this chat is overwritten the second time only\n"
       "!!load FILE     go on with a saved conversation\n"
       "!!help          this list\n"
       "Ctrl-C          stop the answer, or clear the line; twice on an empty line: leave\n"
+      "Tab             completes commands\n"
       "Alt-Enter       a new line inside the message; a pasted text stays one message\n",
       "!!exit          退出（空行或 Ctrl-D 也可）\n"
       "!!reset         开始新的对话\n"
       "!!remove        删除最后一问一答\n"
       "!!regen         重新回答最后一个问题\n"
-      "!!save 文件     保存对话（与 FastChat 相同的 JSON；没有扩展名时加 .json）\n"
+      "!!save 文件     保存对话（与 FastChat 相同的 JSON；没有扩展名时加 .json）；\n"
+      "                若文件已存在且不是本次对话的，再输入一次才覆盖\n"
       "!!load 文件     继续已保存的对话\n"
       "!!help          显示本说明\n"
       "Ctrl-C          停止当前回答，或清除已输入的文字；空行上连按两次则退出\n"
+      "Tab             补全命令\n"
       "Alt-Enter       在消息内换行；粘贴的多行文字作为一条消息\n");
 }
 
@@ -76,6 +77,7 @@ ChatLoop::ChatLoop(ChatBackend& backend,
       console_(console),
       reader_(reader),
       options_(std::move(options)),
+      view_(options_.rich ? make_rich_answer_view(console_) : make_plain_answer_view(console_)),
       fresh_(std::move(fresh)),
       conversation_(fresh_) {}
 
@@ -129,6 +131,7 @@ Line ChatLoop::read_message() {
 
 bool ChatLoop::handle(const std::string& line) {
   const ChatCommand command = parse_chat_command(line);
+  const std::filesystem::path offered = std::exchange(overwrite_offered_, {});
   switch (command.kind) {
     case ChatCommand::Kind::exit:
       return false;
@@ -148,7 +151,7 @@ bool ChatLoop::handle(const std::string& line) {
       regenerate();
       break;
     case ChatCommand::Kind::save:
-      save(command.argument);
+      save(command.argument, offered);
       break;
     case ChatCommand::Kind::load:
       load(command.argument);
@@ -157,14 +160,14 @@ bool ChatLoop::handle(const std::string& line) {
       console_.write(help_text());
       break;
     case ChatCommand::Kind::unknown:
-      console_.write(say("There is no command {}. !!help lists the commands.\n",
-                         "没有命令 {}。!!help 列出全部命令。\n",
-                         command.argument));
+      console_.write(say_with("There is no command {}. !!help lists the commands.\n",
+                              "没有命令 {}。!!help 列出全部命令。\n",
+                              command.argument));
       break;
     case ChatCommand::Kind::misspelt:
-      console_.write(say("Did you mean {}? !!help lists the commands.\n",
-                         "是不是 {}？!!help 列出全部命令。\n",
-                         command.argument));
+      console_.write(say_with("Did you mean {}? !!help lists the commands.\n",
+                              "是不是 {}？!!help 列出全部命令。\n",
+                              command.argument));
       break;
     case ChatCommand::Kind::none:
       if (line.find_first_not_of(" \t\n") != std::string::npos) {
@@ -186,16 +189,32 @@ void ChatLoop::regenerate() {
   ask(*question);
 }
 
-void ChatLoop::save(const std::string& name) {
+void ChatLoop::save(const std::string& name, const std::filesystem::path& offered) {
   if (name.empty()) {
     console_.write(say("usage: !!save <filename>\n", "用法：!!save <文件名>\n"));
     return;
   }
   const std::filesystem::path file = save_name(name);
-  if (const Result<void> saved = save_conversation(conversation_, file); saved)
-    console_.write(say("saved {}\n", "已保存 {}\n", file.string()));
-  else
+  std::error_code no_error;
+  const std::filesystem::path whole = std::filesystem::weakly_canonical(file, no_error);
+  // A program that drives the chat expects FastChat's way, which is to overwrite.
+  const bool careful = options_.role_style != RoleStyle::programmatic;
+  if (careful && std::filesystem::exists(file, no_error) && !own_files_.contains(whole) &&
+      offered != whole) {
+    overwrite_offered_ = whole;
+    console_.note(
+        say_with("{} exists, and is not from this chat: not saved. The same command once "
+                 "more overwrites it.",
+                 "{} 已存在，且不是本次对话的文件，因此没有保存。再输入一次同样的命令则覆盖。",
+                 file.string()));
+    return;
+  }
+  if (const Result<void> saved = save_conversation(conversation_, file); saved) {
+    own_files_.insert(std::filesystem::weakly_canonical(file, no_error));
+    console_.write(say_with("saved {}\n", "已保存 {}\n", file.string()));
+  } else {
     console_.note(saved.error().message);
+  }
 }
 
 void ChatLoop::load(const std::string& name) {
@@ -205,7 +224,7 @@ void ChatLoop::load(const std::string& name) {
   }
   const std::optional<std::filesystem::path> file = existing_name(name);
   if (!file) {
-    console_.note(say("file not found: {}", "找不到文件：{}", name));
+    console_.note(say_with("file not found: {}", "找不到文件：{}", name));
     return;
   }
   Result<Conversation> loaded = load_conversation(*file);
@@ -215,7 +234,9 @@ void ChatLoop::load(const std::string& name) {
     return;
   }
   conversation_ = std::move(*loaded);
-  console_.write(say("loaded {}\n", "已加载 {}\n", file->string()));
+  std::error_code no_error;
+  own_files_.insert(std::filesystem::weakly_canonical(*file, no_error));
+  console_.write(say_with("loaded {}\n", "已加载 {}\n", file->string()));
   reprint();
 }
 
@@ -224,17 +245,21 @@ void ChatLoop::ask(const std::string& question) {
   console_.write_role(assistant_label());
   // A Ctrl-C since the line was read is meant for this answer.
   std::string answer;
+  view_->begin(AnswerView::Place::behind_role);
   const Result<Generation> generation = backend_.generate(
       conversation_.turns(),
       options_.params,
       [&](std::string_view piece) {
         answer += piece;
-        console_.write_foreign(piece);
+        view_->add(piece);
       },
-      [] { return Interrupts::interrupted(); });
+      [this] {
+        view_->tick();
+        return Interrupts::interrupted();
+      });
+  view_->finish();
   const bool stopped = generation && generation->finish_reason == engine::FinishReason::cancelled;
   Interrupts::clear();  // one that came as the answer ended is no wish to leave
-  console_.write("\n");
   if (stopped) console_.write(say("stopped generation.\n", "已停止生成。\n"));
 
   const bool failed = !generation || generation->finish_reason == engine::FinishReason::error;
@@ -253,22 +278,22 @@ void ChatLoop::ask(const std::string& question) {
 
 void ChatLoop::explain(const Generation& generation) {
   if (generation.finish_reason == engine::FinishReason::error)
-    console_.note(say("The answer failed: {}", "回答失败：{}", generation.error));
+    console_.note(say_with("The answer failed: {}", "回答失败：{}", generation.error));
   if (generation.finish_reason == engine::FinishReason::length && generation.context_full)
-    console_.note(
-        say("(The answer ends here: the context of {} tokens is full. !!reset starts anew, "
-            "!!remove makes room.)",
-            "（回答在此中断：{} 个 token 的上下文已满。!!reset 重新开始，!!remove 腾出空间。）",
-            generation.num_prompt_tokens + generation.num_output_tokens));
+    console_.note(say_with(
+        "(The answer ends here: the context of {} tokens is full. !!reset starts anew, "
+        "!!remove makes room.)",
+        "（回答在此中断：{} 个 token 的上下文已满。!!reset 重新开始，!!remove 腾出空间。）",
+        generation.num_prompt_tokens + generation.num_output_tokens));
   else if (generation.finish_reason == engine::FinishReason::length)
-    console_.note(say("(The answer ends here: it reached --max-new-tokens {}.)",
-                      "（回答在此中断：已达到 --max-new-tokens {}。）",
-                      generation.num_output_tokens));
+    console_.note(say_with("(The answer ends here: it reached --max-new-tokens {}.)",
+                           "（回答在此中断：已达到 --max-new-tokens {}。）",
+                           generation.num_output_tokens));
   if (options_.debug) console_.note(speeds(generation));
 }
 
 void ChatLoop::explain(const Error& error) {
-  console_.note(say("No answer: {}", "无法回答：{}", error.message));
+  console_.note(say_with("No answer: {}", "无法回答：{}", error.message));
   if (error.code == ErrorCode::context_too_long)
     console_.note(say(
         "The conversation no longer fits the model's context; your last message was left out. "
@@ -281,25 +306,33 @@ void ChatLoop::reprint() {
   const auto& messages = conversation_.messages();
   for (std::size_t index = conversation_.offset(); index < messages.size(); ++index) {
     const Conversation::Message& message = messages[index];
-    console_.write_role(message.speaker == Conversation::Speaker::user ? user_label()
-                                                                       : assistant_label());
-    console_.write_foreign(message.text);
-    console_.write(message.stopped ? say(" [stopped]\n", "【已停止】\n") : "\n");
+    if (message.speaker == Conversation::Speaker::user) {
+      console_.write_role(user_label());
+      console_.write_foreign(message.text + "\n");
+    } else {
+      console_.write_role(assistant_label());
+      view_->show(message.text);
+      if (message.stopped) console_.write(say("[stopped]\n", "【已停止】\n"));
+    }
   }
 }
 
 int ChatLoop::answer_once(const std::string& question) {
   conversation_.add_user(question);
+  view_->begin(AnswerView::Place::own_line);
   const Result<Generation> generation = backend_.generate(
       conversation_.turns(),
       options_.params,
-      [&](std::string_view piece) { console_.write_foreign(piece); },
-      [] { return Interrupts::interrupted(); });
+      [this](std::string_view piece) { view_->add(piece); },
+      [this] {
+        view_->tick();
+        return Interrupts::interrupted();
+      });
   if (!generation) {  // what the chat's commands could do about it is of no use here
-    console_.note(say("No answer: {}", "无法回答：{}", generation.error().message));
+    console_.note(say_with("No answer: {}", "无法回答：{}", generation.error().message));
     return 1;
   }
-  console_.write("\n");
+  view_->finish();
   explain(*generation);
   if (generation->finish_reason == engine::FinishReason::cancelled) return kInterruptedStatus;
   return generation->finish_reason == engine::FinishReason::error ? 1 : 0;

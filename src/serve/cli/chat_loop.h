@@ -1,9 +1,13 @@
 // The terminal chat: reads lines, runs `!!` commands, streams answers, keeps the conversation.
 #pragma once
 
+#include <filesystem>
+#include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 
+#include "serve/cli/answer_view.h"
 #include "serve/cli/chat_backend.h"
 #include "serve/cli/chat_command.h"
 #include "serve/cli/console.h"
@@ -18,6 +22,7 @@ struct ChatOptions {
   bool multiline = false;  // a message goes on to the end of input (Ctrl-D on an empty line)
   bool debug = false;      // speeds after each answer
   RoleStyle role_style = RoleStyle::simple;
+  bool rich = false;  // answers drawn as Markdown
 };
 
 /// Terminal thread only. Needs Interrupts: Ctrl-C stops an answer and keeps what was said of it; at
@@ -42,7 +47,8 @@ class ChatLoop {
   /// False when the user leaves.
   bool handle(const std::string& line);
   void regenerate();
-  void save(const std::string& name);
+  /// `offered`: the file that the line before was told it would overwrite.
+  void save(const std::string& name, const std::filesystem::path& offered);
   void load(const std::string& name);
   /// Asks the model and adds question and answer to the conversation; neither when there is no
   /// answer.
@@ -57,8 +63,11 @@ class ChatLoop {
   Console& console_;
   LineReader& reader_;
   ChatOptions options_;
+  std::unique_ptr<AnswerView> view_;
   Conversation fresh_;
   Conversation conversation_;
+  std::set<std::filesystem::path> own_files_;  // loaded or saved here
+  std::filesystem::path overwrite_offered_;    // by the line before
 };
 
 }  // namespace fastchat::serve

@@ -1,7 +1,12 @@
 // `fastchat cli`: loads the model, then chats.
+#include <algorithm>
 #include <filesystem>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
@@ -11,24 +16,52 @@
 #include "serve/cli/engine_backend.h"
 #include "serve/cli/interrupts.h"
 #include "serve/cli/load_progress.h"
+#include "serve/cli/start_report.h"
 #include "serve/cli/utf8.h"
 #include "serve/command.h"
 #include "serve/command_line.h"
+#include "serve/exit_status.h"
 #include "serve/language.h"
 #include "serve/model_instance.h"
 #include "serve/model_path.h"
+#include "serve/verb_names.h"
 
 namespace fastchat::serve {
 namespace {
+
+/// All names, those that contain `wanted` and then the ones most like it first.
+std::vector<std::string_view> template_names(std::string_view wanted) {
+  std::vector<std::string_view> names;
+  for (const text::ConversationTemplate& known : text::conversation_templates())
+    names.push_back(known.name);
+  const auto distance = [wanted](std::string_view name) {
+    return std::pair(name.find(wanted) == name.npos, edit_distance(wanted, name));
+  };
+  if (!wanted.empty())
+    std::stable_sort(names.begin(), names.end(), [&](std::string_view a, std::string_view b) {
+      return distance(a) < distance(b);
+    });
+  return names;
+}
 
 /// The template of --conv-template; nullptr without the flag.
 const text::ConversationTemplate* chosen_template(const CliOptions& options) {
   if (options.conv_template.empty()) return nullptr;
   const Result<const text::ConversationTemplate*> found =
       text::find_conversation_template(options.conv_template);
-  if (!found) fail("--conv-template: {}", found.error().message);
+  if (!found)
+    throw UsageFailure(
+        say_with("--conv-template: FastChat has no template '{}'. It has, the "
+                 "closest names first:\n  {}",
+                 "--conv-template：FastChat 没有模板 '{}'。现有模板，最相近的在前：\n  {}",
+                 options.conv_template,
+                 fmt::join(template_names(options.conv_template), " ")));
   if (const auto prompt = text::render(**found, "", {}); !prompt)
-    fail("--conv-template: {}", prompt.error().message);
+    throw UsageFailure(
+        say_with("--conv-template: the template {} belongs to a model behind an API "
+                 "and has no prompt",
+                 "--conv-template：模板 {} 属于通过 API 使用的模型，没有提示格式",
+                 options.conv_template));
   return *found;
 }
 
@@ -51,11 +84,11 @@ Conversation fresh_conversation(const model::ModelConfig& config,
 
 // What a chat cannot do without. Asked before minutes of loading.
 void require_text(const ModelOptions& options, bool needs_template) {
-  check(!options.model_path.empty(),
-        "{}",
-        text("a chat needs --model-path: a folder with config.json, weights, tokenizer and chat "
-             "template",
-             "对话需要 --model-path：包含 config.json、权重、分词器和对话模板的文件夹"));
+  if (options.model_path.empty())
+    throw UsageFailure(
+        say("a chat needs --model-path: a folder with config.json, weights, tokenizer and chat "
+            "template",
+            "对话需要 --model-path：包含 config.json、权重、分词器和对话模板的文件夹"));
   const std::filesystem::path folder = options.model_path;
   check(std::filesystem::exists(folder),
         fmt::runtime(text("{}: no such folder", "{}：没有这个文件夹")),
@@ -72,8 +105,9 @@ void require_text(const ModelOptions& options, bool needs_template) {
   const Result<text::ChatTemplate> found = text::ChatTemplate::from_folder(options.model_path);
   if (found) return;
   check(found.error().code == ErrorCode::not_found, "{}", found.error().message);
-  fail("{}: {}",
+  fail("{}{}{}",
        options.model_path,
+       text(": ", "："),
        text("no chat template, neither chat_template.jinja nor \"chat_template\" in "
             "tokenizer_config.json. Base models "
             "have none: take the chat or instruct model, put its chat_template.jinja into the "
@@ -89,19 +123,17 @@ int chat(EngineBackend& backend, CliOptions& options, Conversation fresh) {
   const bool programmatic = options.chat.role_style == RoleStyle::programmatic;
   Console console(options.chat.role_style);
   std::unique_ptr<LineReader> reader;
-  // libedit edits single lines; --multiline ends with Ctrl-D, which is the terminal driver's.
+  // libedit edits single lines, with new lines by Alt-Enter, which is --multiline of the rich style
+  // as in FastChat. In the simple one it ends with Ctrl-D, which is the terminal driver's.
   if (programmatic)
     reader = make_programmatic_line_reader(console);
-  else if (!options.message && !options.chat.multiline)
+  else if (!options.message && (!options.chat.multiline || options.chat.rich))
     reader = make_edit_line_reader();
+  if (options.chat.rich && reader) options.chat.multiline = false;
   if (!reader) reader = make_plain_line_reader(console);
   ChatLoop loop(backend, console, *reader, options.chat, std::move(fresh));
   try {
     if (options.message) return loop.answer_once(replace_invalid_utf8(*options.message));
-    if (isatty(STDIN_FILENO) == 1 && !programmatic)
-      console.note(
-          text("Type a message. !!help lists the commands, Ctrl-C stops an answer, Ctrl-D leaves.",
-               "请输入消息。!!help 列出命令，Ctrl-C 停止回答，Ctrl-D 退出。"));
     loop.run();
   } catch (const OutputClosed&) {
     // Whoever read the answers has gone: nothing is left to do, and nobody to tell.
@@ -116,8 +148,12 @@ int run_cli(int argc, char** argv) {
   CLI::App app("", "fastchat cli");
   add_cli_options(app, options);
   if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
-  refuse_what_comes_later(options);
   if (options.style == "programmatic") options.chat.role_style = RoleStyle::programmatic;
+  options.chat.rich = options.style == "rich";
+  if (options.conv_template == "list") {
+    fmt::print("{}\n", fmt::join(template_names(""), "\n"));
+    return 0;
+  }
   const text::ConversationTemplate* const conversation = chosen_template(options);
   resolve_model_path(options.model);
   require_text(options.model, conversation == nullptr);
@@ -134,9 +170,9 @@ int run_cli(int argc, char** argv) {
                                             });
   }
   check(model->tokenizer() != nullptr,
-        "{}: no tokenizer",
+        fmt::runtime(text("{}: no tokenizer", "{}：没有分词器")),
         options.model.model_path);  // dummy weights load without
-  if (reports) fmt::print(stderr, "{}", start_report(*model));
+  if (reports) fmt::print(stderr, "{}", start_report(*model, !options.message));
   const std::string system_message = replace_invalid_utf8(options.system_message);
   if (conversation == nullptr) {
     EngineBackend backend(model->engine(),

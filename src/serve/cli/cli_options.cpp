@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/check.h"
+#include "serve/flag_checks.h"
 #include "serve/language.h"
 
 namespace fastchat::serve {
@@ -27,9 +28,10 @@ void add_conversation_options(CLI::App& app, CliOptions& options) {
       ->group(group);
   app.add_option("--conv-template",
                  options.conv_template,
-                 say("one of FastChat's templates by name, such as vicuna_v1.1 (default: the\n"
-                     "model's own chat template)",
-                     "按名称选用 FastChat 的模板，如 vicuna_v1.1（默认用模型自带的对话模板）"))
+                 say("one of FastChat's templates by name, such as vicuna_v1.1; list: print the\n"
+                     "names (default: the model's own chat template)",
+                     "按名称选用 FastChat 的模板，如 vicuna_v1.1；list：列出全部名称\n"
+                     "（默认用模型自带的对话模板）"))
       ->type_name(say("NAME", "名称"))
       ->group(group);
   app.add_flag_callback(
@@ -39,26 +41,31 @@ void add_conversation_options(CLI::App& app, CliOptions& options) {
       ->group(group);
   app.add_option("--style",
                  options.style,
-                 say("simple; programmatic: messages from a program, each ended by\n"
-                     "\" __END_OF_A_MESSAGE_47582648__\" and a newline (rich comes later)",
-                     "simple；programmatic：由程序输入，每条消息以 \" "
-                     "__END_OF_A_MESSAGE_47582648__\" 加换行结束（rich 以后提供）"))
-      ->check(CLI::IsMember({"simple", "rich", "programmatic"}))
+                 say("simple: text as it comes; rich: Markdown with tables and coloured code;\n"
+                     "programmatic: messages from a program, each ended by\n"
+                     "\" __END_OF_A_MESSAGE_47582648__\" and a newline",
+                     "simple：原样逐字输出；rich：显示 Markdown，含表格与代码高亮；\n"
+                     "programmatic：由程序输入，每条消息以 \" __END_OF_A_MESSAGE_47582648__\" "
+                     "加换行结束"))
+      ->check(one_of({"simple", "rich", "programmatic"}))
       ->type_name("STYLE")
       ->capture_default_str()
       ->group(group);
-  app.add_flag(
-         "--multiline",
-         options.chat.multiline,
-         say("a message ends with Ctrl-D on an empty line", "消息可有多行，在空行按 Ctrl-D 结束"))
+  app.add_flag("--multiline",
+               options.chat.multiline,
+               say("messages of several lines: one ends with Ctrl-D on an empty line; in the rich\n"
+                   "style Enter sends it and Alt-Enter makes a new line",
+                   "消息可有多行：在空行按 Ctrl-D 结束；rich 样式中按 Enter 发送，Alt-Enter 换行"))
       ->group(group);
   app.add_flag("--mouse",
                options.mouse,
-               say("for the rich style; no effect in simple", "用于 rich 样式，simple 中无效"))
+               say("accepted as in FastChat; the mouse stays the terminal's own, to select text",
+                   "与 FastChat 一样可以给出；鼠标仍由终端用于选择文字"))
       ->group(group);
   app.add_flag("--judge-sent-end",
-               options.judge_sent_end,
-               say("comes in a later version", "以后的版本提供"))
+               options.chat.params.judge_sent_end,
+               say("an answer does not end in the middle of a sentence while there is room",
+                   "只要还有空间，回答不在句子中间结束"))
       ->group(group);
   app.add_flag(
          "--debug", options.chat.debug, say("print speeds after each answer", "每次回答后显示速度"))
@@ -74,7 +81,7 @@ void add_sampling_options(CLI::App& app, CliOptions& options) {
 
   const auto add = [&](const char* flag, auto& value, double least, double most, std::string help) {
     app.add_option(flag, value, help)
-        ->check(CLI::Range(least, most))
+        ->check(in_range(least, most))
         ->capture_default_str()
         ->group(group);
   };
@@ -165,17 +172,6 @@ void add_cli_options(CLI::App& app, CliOptions& options) {
           "'天空为什么是蓝色的？'\n"
           "对话中：!!help 列出命令，Ctrl-C 停止回答，Ctrl-D 退出。\n"
           "每个参数都可来自环境变量（--top-p 对应 FASTCHAT_TOP_P）或 --config 文件。"));
-}
-
-void refuse_what_comes_later(const CliOptions& options) {
-  check(options.style != "rich",
-        "{}",
-        say("--style rich comes in a later version; --style simple streams, Chinese too",
-            "--style rich 以后提供；--style simple 可逐字输出，包括中文"));
-  check(!options.judge_sent_end,
-        "{}",
-        say("--judge-sent-end comes in a later version; leave it out",
-            "--judge-sent-end 以后提供，请先去掉该参数"));
 }
 
 }  // namespace fastchat::serve

@@ -19,7 +19,6 @@ struct CliOptions {
   std::string system_message;    // --conv-system-msg
   std::string conv_template;     // --conv-template
   std::string style = "simple";  // --style
-  bool judge_sent_end = false;   // --judge-sent-end
   bool mouse =
       false;  // --mouse: of the rich style, without effect in the simple one, as in FastChat
   std::optional<std::string> message;  // --message
@@ -28,9 +27,5 @@ struct CliOptions {
 /// Declares the flags, with FastChat's names and defaults where FastChat has them, and ours.
 /// `options` outlives the parse.
 void add_cli_options(CLI::App& app, CliOptions& options);
-
-/// What was asked for and is not there yet. Throws Failure saying so: a flag is never ignored in
-/// silence.
-void refuse_what_comes_later(const CliOptions& options);
 
 }  // namespace fastchat::serve

@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "serve/cli/utf8.h"
+#include "serve/language.h"
 
 namespace fastchat::serve {
 namespace {
@@ -40,11 +41,16 @@ Result<std::vector<Conversation::Message>> read_messages(const Json& list,
     const Json& entry = list[index];
     const bool is_pair = entry.is_array() && entry.size() == 2 && entry[0].is_string();
     if (!is_pair || !(entry[1].is_string() || entry[1].is_null()))
-      return bad_file(fmt::format("messages[{}]: expected [role, text]", index));
+      return bad_file(say_with(
+          "messages[{}]: expected [role, text]", "messages[{}]：应为 [角色，文字]", index));
     const std::string role = entry[0].get<std::string>();
     if (role != roles[0] && role != roles[1])
-      return bad_file(fmt::format(
-          "messages[{}]: role '{}' is neither '{}' nor '{}'", index, role, roles[0], roles[1]));
+      return bad_file(say_with("messages[{}]: role '{}' is neither '{}' nor '{}'",
+                               "messages[{}]：角色 '{}' 既不是 '{}' 也不是 '{}'",
+                               index,
+                               role,
+                               roles[0],
+                               roles[1]));
     if (entry[1].is_null()) continue;  // an answer that had not been given yet
     // Some templates name both roles alike; then they take turns.
     const bool is_user = roles[0] == roles[1] ? index % 2 == 0 : role == roles[0];
@@ -123,16 +129,18 @@ std::string Conversation::to_json() const {
 
 Result<Conversation> Conversation::from_json(std::string_view text) {
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) return bad_file("not JSON");
+  if (json.is_discarded()) return bad_file(say("not JSON", "不是 JSON"));
   if (!json.is_object() || !json.contains("messages") || !json["messages"].is_array())
-    return bad_file("not a saved chat: expected an object with a list \"messages\"");
+    return bad_file(say("not a saved chat: expected an object with a list \"messages\"",
+                        "不是已保存的对话：应为含有列表 \"messages\" 的对象"));
   Conversation conversation;
   conversation.template_name_ = string_field(json, "template_name", conversation.template_name_);
   conversation.system_message_ = string_field(json, "system_message", "");
   if (const auto roles = json.find("roles"); roles != json.end()) {
     if (!roles->is_array() || roles->size() != 2 || !(*roles)[0].is_string() ||
         !(*roles)[1].is_string())
-      return bad_file("roles: expected the two names of user and assistant");
+      return bad_file(say("roles: expected the two names of user and assistant",
+                          "roles：应为用户与助手的两个名称"));
     conversation.roles_ = {(*roles)[0].get<std::string>(), (*roles)[1].get<std::string>()};
   }
   auto messages = read_messages(json["messages"], conversation.roles_);
@@ -141,8 +149,9 @@ Result<Conversation> Conversation::from_json(std::string_view text) {
   if (const auto offset = json.find("offset"); offset != json.end()) {
     if (!offset->is_number_integer() || offset->get<std::int64_t>() < 0 ||
         offset->get<std::uint64_t>() > conversation.messages_.size())
-      return bad_file(
-          fmt::format("offset: expected a number from 0 to {}", conversation.messages_.size()));
+      return bad_file(say_with("offset: expected a number from 0 to {}",
+                               "offset：应为 0 到 {} 之间的数",
+                               conversation.messages_.size()));
     conversation.offset_ = offset->get<std::size_t>();
   }
   if (const auto stopped = json.find("stopped"); stopped != json.end() && stopped->is_array())
@@ -157,7 +166,8 @@ Result<void> save_conversation(const Conversation& conversation,
   // The temporary name is unique, so that two chats saving to one name do not mix.
   std::string temporary = file.string() + ".XXXXXX";
   const auto failed = [&](int error) {
-    return bad_file(fmt::format("cannot save {}: {}", file.string(), std::strerror(error)));
+    return bad_file(
+        say_with("cannot save {}: {}", "无法保存 {}：{}", file.string(), std::strerror(error)));
   };
   const int fd = mkstemp(temporary.data());
   if (fd < 0) return failed(errno);
@@ -183,15 +193,21 @@ Result<void> save_conversation(const Conversation& conversation,
 Result<Conversation> load_conversation(const std::filesystem::path& file) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(file, error))
-    return Error{ErrorCode::not_found, fmt::format("cannot load {}: not a file", file.string())};
+    return Error{ErrorCode::not_found,
+                 say_with("cannot load {}: not a file", "无法加载 {}：不是文件", file.string())};
   if (std::filesystem::file_size(file, error) > kMaxFileBytes)
-    return bad_file(fmt::format("cannot load {}: larger than a saved chat can be", file.string()));
+    return bad_file(say_with("cannot load {}: larger than a saved chat can be",
+                             "无法加载 {}：比任何已保存的对话都大",
+                             file.string()));
   std::ifstream in(file, std::ios::binary);
-  if (!in) return bad_file(fmt::format("cannot load {}: {}", file.string(), std::strerror(errno)));
+  if (!in)
+    return bad_file(
+        say_with("cannot load {}: {}", "无法加载 {}：{}", file.string(), std::strerror(errno)));
   const std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
   Result<Conversation> conversation = Conversation::from_json(replace_invalid_utf8(bytes));
   if (!conversation)
-    return bad_file(fmt::format("cannot load {}: {}", file.string(), conversation.error().message));
+    return bad_file(say_with(
+        "cannot load {}: {}", "无法加载 {}：{}", file.string(), conversation.error().message));
   return conversation;
 }
 

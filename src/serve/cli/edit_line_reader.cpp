@@ -8,11 +8,14 @@
 #include <cstdlib>
 #include <deque>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <histedit.h>
 #include <poll.h>
 #include <unistd.h>
 
+#include "serve/cli/chat_command.h"
 #include "serve/cli/interrupts.h"
 #include "serve/cli/line_reader.h"
 #include "serve/cli/utf8.h"
@@ -61,7 +64,11 @@ class EditLineReader : public LineReader {
     el_wset(editor_, EL_HIST, history_w, history_);
     el_wset(editor_, EL_PROMPT_ESC, &EditLineReader::show_prompt, L'\1');
     el_set(editor_, EL_GETCFN, &EditLineReader::read_character);
-    constexpr const char* kKeys[][2] = {{"^I", "ed-insert"},
+    el_wset(editor_, EL_ADDFN, L"complete-command", L"", &EditLineReader::complete_command);
+    el_wset(editor_, EL_ADDFN, L"insert-newline", L"", &EditLineReader::insert_newline);
+    constexpr const char* kKeys[][2] = {{"^I", "complete-command"},
+                                        {"\\e^M", "insert-newline"},
+                                        {"\\e^J", "insert-newline"},
                                         {"^R", "em-inc-search-prev"},
                                         {"^W", "ed-delete-prev-word"},
                                         {"\\e[3~", "ed-delete-next-char"},
@@ -140,6 +147,36 @@ class EditLineReader : public LineReader {
       text.remove_prefix(utf8_length(text));
     }
     return wide;
+  }
+
+  // ESC and Enter as two keys; Alt-Enter sends both at once and is seen in take_escape().
+  static unsigned char insert_newline(EditLine* editor, wint_t) {
+    self(editor).has_shown_newlines_ = true;
+    constexpr wchar_t kText[] = {kShownNewline, 0};
+    return el_winsertstr(editor, kText) == 0 ? CC_REFRESH : CC_ERROR;
+  }
+
+  // Tab: a command as far as it is clear, then those that begin so; elsewhere a tab.
+  static unsigned char complete_command(EditLine* editor, wint_t) {
+    const LineInfoW* const line = el_wline(editor);
+    std::string typed;
+    for (const wchar_t* at = line->buffer; at != line->cursor; ++at)
+      append_utf8(typed, static_cast<char32_t>(*at));
+    if (!typed.starts_with("!!")) return el_winsertstr(editor, L"\t") == 0 ? CC_REFRESH : CC_ERROR;
+    const std::vector<std::string_view> names = chat_commands(typed);
+    if (names.empty()) return CC_ERROR;
+    std::string_view common = names.front();
+    for (const std::string_view name : names)
+      while (!name.starts_with(common)) common.remove_suffix(1);
+    if (common.size() > typed.size()) {
+      const std::wstring rest = widen(common.substr(typed.size()));
+      return el_winsertstr(editor, rest.c_str()) == 0 ? CC_REFRESH : CC_ERROR;
+    }
+    if (names.size() == 1) return CC_ERROR;
+    print("\n");
+    for (const std::string_view name : names) print(std::string(name) + "  ");
+    print("\n");
+    return CC_REDISPLAY;
   }
 
   void set_prompt(std::string_view role) {

@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <condition_variable>
 #include <exception>
+#include <iterator>
 #include <memory>
 #include <mutex>
+#include <string_view>
+#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "serve/language.h"
 #include "text/detokenizer.h"
 #include "text/stop_strings.h"
 
@@ -19,20 +23,25 @@ using Clock = std::chrono::steady_clock;
 
 // How soon Ctrl-C is noticed while no text comes.
 constexpr std::chrono::milliseconds kCancelPoll{20};
+constexpr std::size_t kTailBytes = 64;  // enough to see how a text ends
 
 // One answer: on_output() on the engine thread turns tokens into text, take() on the terminal
 // thread fetches it.
 class AnswerStream : public engine::OutputListener {
  public:
-  AnswerStream(const text::Tokenizer& tokenizer, std::vector<std::string> stop)
-      : detokenizer_(tokenizer), stop_strings_(std::move(stop)), started_(Clock::now()) {}
+  AnswerStream(const text::Tokenizer& tokenizer, const ChatParams& params)
+      : detokenizer_(tokenizer),
+        stop_strings_(params.stop),
+        judge_sent_end_(params.judge_sent_end),
+        started_(Clock::now()) {}
 
   engine::Verdict on_output(const engine::SequenceOutput& output) override {
     std::string piece;
     bool matched = false;
+    bool broken_off = false;
     std::string failure;
     try {
-      piece = text_of(output, matched);
+      piece = text_of(output, matched, broken_off);
     } catch (const std::exception& error) {  // nothing of ours may unwind through the engine
       failure = error.what();
     }
@@ -44,6 +53,8 @@ class AnswerStream : public engine::OutputListener {
       generation_.finish_reason = engine::FinishReason::error;
     } else if (matched) {
       generation_.finish_reason = engine::FinishReason::stop;
+    } else if (broken_off) {
+      broken_off_ = true;
     } else {
       generation_.finish_reason = output.finish_reason;
       generation_.error = output.error;
@@ -52,11 +63,34 @@ class AnswerStream : public engine::OutputListener {
     return matched || !failure.empty() ? engine::Verdict::stop : engine::Verdict::go_on;
   }
 
+  enum class State { going_on, broken_off, done };
+
   /// New text since the last call, waiting a little for some; and whether that was all.
-  std::pair<std::string, bool> take() {
+  std::pair<std::string, State> take() {
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, kCancelPoll, [this] { return !text_.empty() || done(); });
-    return {std::exchange(text_, {}), done()};
+    changed_.wait_for(
+        lock, kCancelPoll, [this] { return !text_.empty() || broken_off_ || done(); });
+    return {std::exchange(text_, {}),
+            done()        ? State::done
+            : broken_off_ ? State::broken_off
+                          : State::going_on};
+  }
+
+  /// After State::broken_off, when no request is running: the tokens so far, to go on from. The
+  /// next request's output is taken as the rest of this one's.
+  std::vector<std::int32_t> go_on() {
+    const std::scoped_lock lock(mutex_);
+    broken_off_ = false;
+    num_earlier_tokens_ = static_cast<std::int64_t>(tokens_.size());
+    return tokens_;
+  }
+
+  /// Instead of go_on(): there is no room for more. The text that was held back for it.
+  std::string end_here() {
+    const std::scoped_lock lock(mutex_);
+    generation_.finish_reason = engine::FinishReason::length;
+    text::StopStrings::Step step = stop_strings_.push(detokenizer_.finish());
+    return step.matched ? step.text : step.text + stop_strings_.finish();
   }
 
   Generation generation() {
@@ -65,15 +99,31 @@ class AnswerStream : public engine::OutputListener {
   }
 
  private:
-  std::string text_of(const engine::SequenceOutput& output, bool& matched) {
+  // The new text; whether a stop string ended it; and whether the model ended it in mid-sentence.
+  std::string text_of(const engine::SequenceOutput& output, bool& matched, bool& broken_off) {
     std::string final_text;
     for (const std::int32_t token : output.new_tokens) final_text += detokenizer_.push(token);
-    if (output.finish_reason != engine::FinishReason::none) final_text += detokenizer_.finish();
+    tokens_.insert(tokens_.end(), output.new_tokens.begin(), output.new_tokens.end());
+    tail_ += final_text;
+    if (tail_.size() > kTailBytes) tail_.erase(0, tail_.size() - kTailBytes);
+    const bool chose_to_end =
+        output.finish_reason == engine::FinishReason::stop && output.stop_token_id >= 0;
+    broken_off = judge_sent_end_ && chose_to_end && !ends_a_sentence(tail_);
+    const bool ends = output.finish_reason != engine::FinishReason::none && !broken_off;
+    if (ends) final_text += detokenizer_.finish();
     text::StopStrings::Step step = stop_strings_.push(final_text);
     matched = step.matched.has_value();
-    if (!matched && output.finish_reason != engine::FinishReason::none)
-      step.text += stop_strings_.finish();
+    if (!matched && ends) step.text += stop_strings_.finish();
     return step.text;
+  }
+
+  // By FastChat's list, whatever spaces follow.
+  static bool ends_a_sentence(std::string_view text) {
+    text = text.substr(0, text.find_last_not_of(" \t\n") + 1);
+    constexpr std::string_view kEnds[] = {".", "?", "!", "。", "？", "！", "…", "\"", "'", "”"};
+    return std::any_of(std::begin(kEnds), std::end(kEnds), [text](std::string_view end) {
+      return text.ends_with(end);
+    });
   }
 
   void note_progress(const engine::SequenceOutput& output) {
@@ -85,22 +135,29 @@ class AnswerStream : public engine::OutputListener {
       }
       generation_.decode_time = now - first_token_;
     }
-    generation_.num_prompt_tokens = output.num_prompt_tokens;
-    generation_.num_cached_tokens = output.num_cached_tokens;
-    generation_.num_output_tokens = output.num_output_tokens;
+    if (num_earlier_tokens_ == 0) {
+      generation_.num_prompt_tokens = output.num_prompt_tokens;
+      generation_.num_cached_tokens = output.num_cached_tokens;
+    }
+    generation_.num_output_tokens = num_earlier_tokens_ + output.num_output_tokens;
   }
 
   bool done() const { return generation_.finish_reason != engine::FinishReason::none; }
 
-  // Engine thread only.
+  // Engine thread only, while a request runs.
   text::IncrementalDetokenizer detokenizer_;
   text::StopStrings stop_strings_;
+  const bool judge_sent_end_;
+  std::string tail_;                     // the last kTailBytes of the text
+  std::vector<std::int32_t> tokens_;     // all of the answer's
+  std::int64_t num_earlier_tokens_ = 0;  // of requests before this one
   Clock::time_point started_;
   Clock::time_point first_token_;
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::string text_;       // not yet taken
+  std::string text_;  // not yet taken
+  bool broken_off_ = false;
   Generation generation_;  // done when it has a finish reason
 };
 
@@ -173,28 +230,50 @@ Result<Generation> EngineBackend::generate(std::span<const ChatTurn> turns,
   if (room <= 0)
     return Error{
         ErrorCode::context_too_long,
-        fmt::format("the conversation has {} tokens, which leaves no room for an answer: the "
-                    "context holds {}",
-                    tokens->size(),
-                    context)};
+        fmt::format(
+            fmt::runtime(text("the conversation has {} tokens, which leaves no room for an answer: "
+                              "the context holds {}",
+                              "对话有 {} 个 token，没有留给回答的空间：上下文最多 {} 个")),
+            tokens->size(),
+            context)};
   engine::SamplingParams sampling = params.sampling;
   const bool limited_by_room = sampling.max_tokens <= 0 || sampling.max_tokens > room;
   if (limited_by_room) sampling.max_tokens = static_cast<std::int32_t>(room);
 
-  const auto stream = std::make_shared<AnswerStream>(tokenizer_, params.stop);
-  const Result<engine::RequestId> id = engine_.submit(
-      {.prompt = std::move(*tokens), .sampling = std::move(sampling), .listener = stream});
-  if (!id) return id.error();
-  const CancelOnExit cancel_on_exit(engine_, *id);
-
+  const auto stream = std::make_shared<AnswerStream>(tokenizer_, params);
+  const std::int32_t most_tokens = sampling.max_tokens;
+  std::vector<std::int32_t> prompt = *tokens;
   bool cancel_sent = false;
-  for (;;) {
-    const auto [piece, done] = stream->take();
-    if (!piece.empty() && !cancel_sent) on_text(piece);
-    if (done) break;
-    if (!cancel_sent && cancelled()) {
-      engine_.cancel(*id);
-      cancel_sent = true;
+  for (bool over = false; !over;) {
+    const Result<engine::RequestId> id =
+        engine_.submit({.prompt = prompt, .sampling = sampling, .listener = stream});
+    if (!id) return id.error();
+    const CancelOnExit cancel_on_exit(engine_, *id);
+    AnswerStream::State state = AnswerStream::State::going_on;
+    while (state == AnswerStream::State::going_on) {
+      std::string piece;
+      std::tie(piece, state) = stream->take();
+      if (!piece.empty() && !cancel_sent) on_text(piece);
+      if (state == AnswerStream::State::going_on && !cancel_sent && cancelled()) {
+        engine_.cancel(*id);
+        cancel_sent = true;
+      }
+    }
+    over = state == AnswerStream::State::done;
+    if (over) continue;
+    // Broken off in mid-sentence. What was said goes behind the prompt, where the prefix cache
+    // finds it, and the first token of the rest is not an end. (Presence and frequency penalties
+    // start anew there: to the engine the earlier part is prompt now.)
+    const std::vector<std::int32_t> said = stream->go_on();
+    sampling.max_tokens = most_tokens - static_cast<std::int32_t>(said.size());
+    sampling.min_tokens = 1;
+    if (sampling.seed) ++*sampling.seed;
+    prompt = *tokens;
+    prompt.insert(prompt.end(), said.begin(), said.end());
+    if (sampling.max_tokens <= 0 || cancel_sent) {
+      const std::string rest = stream->end_here();
+      if (!rest.empty() && !cancel_sent) on_text(rest);
+      over = true;
     }
   }
   Generation generation = stream->generation();

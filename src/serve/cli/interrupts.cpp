@@ -3,9 +3,13 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <cstring>
+#include <iterator>
+#include <string_view>
 
 #include <fcntl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -17,14 +21,35 @@ namespace {
 std::atomic<int> num_interrupts{0};
 std::atomic<bool> terminal_changed{false};
 int wake_pipe[2] = {-1, -1};
-struct sigaction previous[4];
-constexpr int kSignals[] = {SIGINT, SIGWINCH, SIGCONT, SIGPIPE};
+constexpr int kSignals[] = {SIGINT, SIGWINCH, SIGCONT, SIGTERM, SIGPIPE};
+constexpr std::size_t kNumSignals = std::size(kSignals);
+struct sigaction previous[kNumSignals];
 constexpr int kInterruptedStatus = 130;  // what shells report for a program ended by Ctrl-C
+
+// The terminal as it was, for ends that nothing else comes after: without keys echoed, or with
+// colours on, the shell would be hard to use.
+termios terminal_before;
+bool has_terminal = false;
+
+void restore_terminal() {
+  if (!has_terminal) return;
+  tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before);
+  constexpr std::string_view kPlain = "\x1b[0m\x1b[?2004l\r\n";
+  if (isatty(STDOUT_FILENO) == 1) [[maybe_unused]]
+    const ssize_t written = write(STDOUT_FILENO, kPlain.data(), kPlain.size());
+}
 
 void on_signal(int signal) {
   const int saved_errno = errno;
-  if (signal == SIGINT) {
-    if (num_interrupts.fetch_add(1) >= 1) _exit(kInterruptedStatus);
+  if (signal == SIGTERM) {
+    restore_terminal();
+    std::signal(SIGTERM, SIG_DFL);
+    std::raise(SIGTERM);
+  } else if (signal == SIGINT) {
+    if (num_interrupts.fetch_add(1) >= 1) {
+      restore_terminal();
+      _exit(kInterruptedStatus);
+    }
   } else {
     terminal_changed = true;
   }
@@ -40,7 +65,8 @@ Interrupts::Interrupts() {
         "no pipe for signals: {}",
         std::strerror(errno));
   clear();
-  for (int index = 0; index < 4; ++index) {
+  has_terminal = tcgetattr(STDIN_FILENO, &terminal_before) == 0;
+  for (std::size_t index = 0; index < kNumSignals; ++index) {
     struct sigaction action = {};
     action.sa_handler = kSignals[index] == SIGPIPE ? SIG_IGN : on_signal;
     sigemptyset(&action.sa_mask);  // no SA_RESTART: reads return with EINTR
@@ -49,7 +75,8 @@ Interrupts::Interrupts() {
 }
 
 Interrupts::~Interrupts() {
-  for (int index = 0; index < 4; ++index) sigaction(kSignals[index], &previous[index], nullptr);
+  for (std::size_t index = 0; index < kNumSignals; ++index)
+    sigaction(kSignals[index], &previous[index], nullptr);
   close(wake_pipe[0]);
   close(wake_pipe[1]);
   wake_pipe[0] = wake_pipe[1] = -1;

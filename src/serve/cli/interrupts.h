@@ -6,7 +6,8 @@ namespace fastchat::serve {
 
 /// Installs handlers while it lives; one at a time. SIGPIPE is ignored, so that a closed output is
 /// an error of write(). A second Ctrl-C while the first one has not been cleared ends the process
-/// at once with status 130: whatever is stuck, two of them get out.
+/// at once with status 130: whatever is stuck, two of them get out. That way and SIGTERM leave the
+/// terminal as it was when this was made.
 class Interrupts {
  public:
   Interrupts();

@@ -36,7 +36,8 @@ std::unique_ptr<LineReader> make_programmatic_line_reader(Console& console);
 /// FastChat's mark, with the space before it.
 inline constexpr std::string_view kEndOfMessage = " __END_OF_A_MESSAGE_47582648__";
 
-/// Editing and history on a terminal; a paste of several lines, and Alt-Enter, make one message.
+/// Editing, history, and completion of `!!` commands with Tab on a terminal; a paste of several
+/// lines, and Alt-Enter (or ESC and Enter), make one message.
 /// nullptr when standard input or output is no terminal, the terminal cannot move its cursor, or
 /// the C library has no UTF-8 locale at all. Sets LC_CTYPE. Needs Interrupts. One at a time.
 std::unique_ptr<LineReader> make_edit_line_reader();

@@ -6,9 +6,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "device/cpu/cpu_device.h"
 #include "serve/language.h"
-#include "serve/model_instance.h"
 
 namespace fastchat::serve {
 namespace {
@@ -72,39 +70,6 @@ void LoadProgress::update(std::uint64_t done_bytes,
                     state(done_bytes, total_bytes, now),
                     complete ? "\n" : ""));
   bar_open_ = !complete;
-}
-
-std::string start_report(const ModelInstance& model) {
-  const parallel::Plan& plan = model.plan();
-  const auto line = [](std::string_view english, std::string_view chinese, const auto&... args) {
-    return fmt::format(fmt::runtime(text(english, chinese)), args...);
-  };
-  std::string report = line("model    {} ({}), {} layers, {}, instruction set {}\n",
-                            "模型     {}（{}），{} 层，{}，指令集 {}\n",
-                            model.name(),
-                            model.config().architecture,
-                            model.config().num_layers,
-                            device::to_string(model.planned().dtype),
-                            device::to_string(device::default_cpu_isa()));
-  for (const parallel::DevicePlan& device : plan.devices) {
-    const auto index = static_cast<std::size_t>(device.device);
-    report += line("device {} {}: layers {}-{}{}{}; weights {}, cache {}, workspace {}\n",
-                   "设备 {}   {}：第 {}-{} 层{}{}；权重 {}，缓存 {}，工作区 {}\n",
-                   device.device,
-                   model.planned().request.devices.at(index).name,
-                   device.first_layer,
-                   device.first_layer + device.num_layers - 1,
-                   device.has_embedding ? text(", embedding", "、词嵌入") : "",
-                   device.has_head ? text(", head", "、输出层") : "",
-                   format_bytes(device.weight_bytes),
-                   format_bytes(device.kv_bytes),
-                   format_bytes(device.workspace_bytes));
-  }
-  report += line("context  {} tokens per conversation, cache for {}\n",
-                 "上下文   每个对话 {} 个 token，缓存可容纳 {} 个\n",
-                 plan.max_model_len,
-                 plan.num_kv_tokens);
-  return report;
 }
 
 }  // namespace fastchat::serve

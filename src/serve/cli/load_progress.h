@@ -1,4 +1,4 @@
-// The loading bar, and the report of what was loaded where: standard error.
+// The loading bar, on standard error.
 #pragma once
 
 #include <chrono>
@@ -7,8 +7,6 @@
 #include <string>
 
 namespace fastchat::serve {
-
-class ModelInstance;
 
 /// A bar that redraws itself on a terminal; elsewhere a line now and then, at least kLineEvery
 /// apart, and one at the end. update() from any thread.
@@ -43,8 +41,5 @@ class LoadProgress {
   Clock::time_point started_;
   Clock::time_point last_;
 };
-
-/// Model, dtype, instruction set, and per device what it holds: lines for a person.
-std::string start_report(const ModelInstance& model);
 
 }  // namespace fastchat::serve

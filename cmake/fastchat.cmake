@@ -42,7 +42,7 @@ function(fastchat_program test name program)
   set(path "$<TARGET_FILE:${program}>")
   if(CMAKE_CROSSCOMPILING_EMULATOR)
     list(JOIN CMAKE_CROSSCOMPILING_EMULATOR "' '" emulator)
-    set(launcher "${CMAKE_BINARY_DIR}/emulated/${program}")
+    set(launcher "${CMAKE_CURRENT_BINARY_DIR}/emulated/${program}")
     file(GENERATE OUTPUT "${launcher}"
          CONTENT "#!/bin/sh\nexec '${emulator}' '${path}' \"$@\"\n"
          FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)

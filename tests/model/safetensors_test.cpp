@@ -1,10 +1,14 @@
 #include "model/safetensors.h"
 
+#include <array>
 #include <cstring>
+#include <fstream>
+#include <string>
 
 #include <gtest/gtest.h>
 
 #include "base/check.h"
+#include "device/cpu/host_memory.h"
 #include "model/weight_source.h"
 #include "tests/model/files_and_messages.h"
 
@@ -60,6 +64,54 @@ TEST(Safetensors, ReadsTensorsInPlace) {
   source->release("a");
   EXPECT_EQ(floats(source->get("a", std::array<std::int64_t, 2>{2, 2})),
             (std::vector<float>{1, 2, 3, 4}));
+}
+
+// Resident bytes of mappings of `file`, as /proc/self/smaps counts them.
+std::int64_t resident_bytes(const std::string& file) {
+  std::ifstream smaps("/proc/self/smaps");
+  std::int64_t kilobytes = 0;
+  bool ours = false;
+  for (std::string line; std::getline(smaps, line);) {
+    if (line.find(file) != std::string::npos)
+      ours = true;
+    else if (ours && line.starts_with("Rss:")) {
+      kilobytes += std::stoll(line.substr(4));
+      ours = false;
+    }
+  }
+  return kilobytes * 1024;
+}
+
+// Pages that neighbours share included, whatever their size: all that stays is the header's.
+TEST(Safetensors, ReleasedTensorsLeaveTheirPages) {
+  constexpr std::int64_t kNumTensors = 8;
+  constexpr std::int64_t kElements = 50'001;  // a little over three pages of 64 KiB
+  std::string header = "{";
+  std::string data;
+  for (std::int64_t i = 0; i < kNumTensors; ++i) {
+    header += fmt::format(R"({}"t{}":{{"dtype":"F32","shape":[{}],"data_offsets":[{},{}]}})",
+                          i == 0 ? "" : ",",
+                          i,
+                          kElements,
+                          i * kElements * 4,
+                          (i + 1) * kElements * 4);
+    for (std::int64_t j = 0; j < kElements; ++j) data += bytes_of({static_cast<float>(i)});
+  }
+  header += "}";
+  while (header.size() % 8 != 0) header += ' ';
+  const TemporaryFolder folder;
+  folder.write("model.safetensors", file_of(header, data));
+  const auto source = open_safetensors(folder.path());
+  const std::string file = (folder.path() / "model.safetensors").string();
+  for (std::int64_t i = 0; i < kNumTensors; ++i) {
+    const std::string name = fmt::format("t{}", i);
+    const std::vector<float> values =
+        floats(source->get(name, std::array<std::int64_t, 1>{kElements}));
+    EXPECT_EQ(values, std::vector<float>(kElements, static_cast<float>(i)));
+    EXPECT_GE(resident_bytes(file), kElements * 4);
+    source->release(name);
+    EXPECT_LE(resident_bytes(file), static_cast<std::int64_t>(2 * device::page_size())) << i;
+  }
 }
 
 TEST(Safetensors, TensorsThatLieUnalignedAreCopied) {

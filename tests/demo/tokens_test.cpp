@@ -83,16 +83,24 @@ class DemoEngine {
 
 class RecordedTokens : public testing::TestWithParam<std::string> {};
 
+// A third of the prompts, as an emulated machine takes a minute for all; demo_test asks all.
 TEST_P(RecordedTokens, AreGivenOnThisMachine) {
+  constexpr std::size_t kEach = 3;
   const Recorded recorded = read_recorded();
-  const std::vector<RecordedAnswer>& expected = recorded.by_dtype.at(GetParam());
+  std::vector<std::vector<std::int32_t>> prompts;
+  std::vector<RecordedAnswer> expected;
+  for (std::size_t i = 0; i < recorded.prompts.size(); i += kEach) {
+    prompts.push_back(recorded.prompts[i]);
+    expected.push_back(recorded.by_dtype.at(GetParam()).at(i));
+  }
   DemoEngine engine(dtype_of(GetParam()));
-  const std::vector<Answer> answers = generate(*engine, recorded.prompts, greedy());
+  const std::vector<Answer> answers = generate(*engine, prompts, greedy());
   ASSERT_FALSE(answers.empty());
   ASSERT_EQ(answers.size(), expected.size());
   for (std::size_t i = 0; i < answers.size(); ++i) {
     EXPECT_EQ(answers[i].error, "");
-    EXPECT_EQ(answers[i].tokens, expected[i].tokens) << "prompt " << i << ": " << expected[i].text;
+    EXPECT_EQ(answers[i].tokens, expected[i].tokens)
+        << "prompt " << i * kEach << ": " << expected[i].text;
   }
 }
 

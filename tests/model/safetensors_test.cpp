@@ -2,8 +2,13 @@
 
 #include <array>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <string>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
@@ -82,6 +87,24 @@ std::int64_t resident_bytes(const std::string& file) {
   return kilobytes * 1024;
 }
 
+// Whether the system does what it is asked: qemu-user before 8 leaves pages of files where they
+// are.
+bool drops_pages(const std::string& file) {
+  const int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  const std::size_t size = std::filesystem::file_size(file);
+  void* const mapped = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+  close(descriptor);
+  EXPECT_NE(mapped, MAP_FAILED);
+  std::int64_t sum = 0;
+  for (std::size_t i = 0; i < size; ++i) sum += static_cast<const char*>(mapped)[i];
+  EXPECT_NE(sum, 0);
+  EXPECT_GT(resident_bytes(file), 0);
+  madvise(mapped, size, MADV_DONTNEED);
+  const bool dropped = resident_bytes(file) == 0;
+  munmap(mapped, size);
+  return dropped;
+}
+
 // Pages that neighbours share included, whatever their size: all that stays is the header's.
 TEST(Safetensors, ReleasedTensorsLeaveTheirPages) {
   constexpr std::int64_t kNumTensors = 8;
@@ -101,8 +124,9 @@ TEST(Safetensors, ReleasedTensorsLeaveTheirPages) {
   while (header.size() % 8 != 0) header += ' ';
   const TemporaryFolder folder;
   folder.write("model.safetensors", file_of(header, data));
-  const auto source = open_safetensors(folder.path());
   const std::string file = (folder.path() / "model.safetensors").string();
+  if (!drops_pages(file)) GTEST_SKIP() << "madvise(MADV_DONTNEED) keeps a file's pages here";
+  const auto source = open_safetensors(folder.path());
   for (std::int64_t i = 0; i < kNumTensors; ++i) {
     const std::string name = fmt::format("t{}", i);
     const std::vector<float> values =

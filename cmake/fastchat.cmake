@@ -35,3 +35,19 @@ function(fastchat_test name)
   add_test(NAME ${name} COMMAND ${name}_test)
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}")
 endfunction()
+
+# fastchat_program(<test target> <NAME> <program target>): defines NAME as the path that starts the program, for tests
+# that run it. A cross-built one is started by a script that calls the emulator.
+function(fastchat_program test name program)
+  set(path "$<TARGET_FILE:${program}>")
+  if(CMAKE_CROSSCOMPILING_EMULATOR)
+    list(JOIN CMAKE_CROSSCOMPILING_EMULATOR "' '" emulator)
+    set(launcher "${CMAKE_CURRENT_BINARY_DIR}/emulated/${program}")
+    file(GENERATE OUTPUT "${launcher}"
+         CONTENT "#!/bin/sh\nexec '${emulator}' '${path}' \"$@\"\n"
+         FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+    set(path "${launcher}")
+  endif()
+  target_compile_definitions(${test} PRIVATE ${name}="${path}")
+  add_dependencies(${test} ${program})
+endfunction()

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "device/cpu/host_memory.h"
 #include "model/safetensors_file.h"
 
 namespace fastchat::model {
@@ -93,9 +94,9 @@ class Mapping {
   /// only. Neighbours that share a page and are dropped with it come back from the file when they
   /// are read.
   void advise(std::uint64_t begin, std::uint64_t end, int advice) const {
-    static const auto kPageBytes = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-    begin -= begin % kPageBytes;
-    if (begin < end) ::madvise(const_cast<char*>(data_) + begin, end - begin, advice);
+    const device::PageRange pages = device::touched_pages(begin, end, device::page_size());
+    if (pages.size_bytes() > 0)
+      ::madvise(const_cast<char*>(data_) + pages.begin, pages.size_bytes(), advice);
   }
 
  private:

@@ -42,11 +42,4 @@ inline std::vector<std::int32_t> prompt_tokens(const serve::ModelInstance& model
   return tokens.value();
 }
 
-inline engine::SamplingParams greedy() {
-  engine::SamplingParams params;
-  params.temperature = 0;
-  params.max_tokens = 96;
-  return params;
-}
-
 }  // namespace fastchat::demo_test

@@ -75,6 +75,36 @@ TEST(HostMemory, ReadsVersionOneGroupsAlsoWhenOnlyTheirRootIsMounted) {
   EXPECT_EQ(cgroup_memory(system.root()).available_bytes, 5120U);
 }
 
+// "No limit" of version 1 is the largest number of whole pages, which depends on their size.
+TEST(HostMemory, AGroupWithoutALimitIsNoneWithPagesOfAnySize) {
+  for (const std::uint64_t page : {4 * kKiB, 16 * kKiB, 64 * kKiB}) {
+    FakeSystem system;
+    system.write("/proc/meminfo", "MemTotal:       1000 kB\nMemAvailable:    600 kB\n");
+    system.write("/proc/self/cgroup", "4:memory:/\n");
+    system.write("/proc/self/mountinfo",
+                 "33 25 0:29 / /sys/fs/cgroup/memory rw shared:9 - cgroup cgroup rw,memory\n");
+    system.write("/sys/fs/cgroup/memory/memory.limit_in_bytes",
+                 fmt::format("{}\n", std::uint64_t{INT64_MAX} / page * page));
+    system.write("/sys/fs/cgroup/memory/memory.usage_in_bytes", fmt::format("{}\n", 3 * page));
+    EXPECT_EQ(host_memory(system.root()).total_bytes, 1000 * kKiB);
+    EXPECT_EQ(host_memory(system.root()).available_bytes, 600 * kKiB);
+  }
+}
+
+TEST(HostMemory, ARangeTouchesWholePagesOfAnySize) {
+  for (const std::uint64_t page : {4 * kKiB, 16 * kKiB, 64 * kKiB}) {
+    EXPECT_EQ(touched_pages(0, 1, page), (PageRange{0, page}));
+    EXPECT_EQ(touched_pages(page - 1, page + 1, page), (PageRange{0, 2 * page}));
+    EXPECT_EQ(touched_pages(page, 2 * page, page), (PageRange{page, 2 * page}));
+    EXPECT_EQ(touched_pages(3 * page + 7, 3 * page + 8, page), (PageRange{3 * page, 4 * page}));
+    // Nothing touches nothing, also in the middle of a page.
+    EXPECT_EQ(touched_pages(page + 5, page + 5, page).size_bytes(), 0U);
+  }
+  // A page of 64 KiB holds what several of 4 KiB do.
+  EXPECT_EQ(touched_pages(70000, 70001, 4 * kKiB), (PageRange{69632, 73728}));
+  EXPECT_EQ(touched_pages(70000, 70001, 64 * kKiB), (PageRange{65536, 131072}));
+}
+
 TEST(HostMemory, ThisMachineHasSome) {
   const HostMemory memory = host_memory();
   EXPECT_GT(memory.available_bytes, 0U);

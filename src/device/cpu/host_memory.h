@@ -32,6 +32,20 @@ constexpr MappingPlan plan_mapping(std::size_t size_bytes,
   return {mapped, mapped + (alignment > page_bytes ? alignment - page_bytes : 0)};
 }
 
+/// Bytes of a mapping, from its start.
+struct PageRange {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+
+  constexpr std::uint64_t size_bytes() const { return end - begin; }
+  bool operator==(const PageRange&) const = default;
+};
+/// The whole pages that hold bytes of [begin, end); empty when it is.
+constexpr PageRange touched_pages(std::uint64_t begin, std::uint64_t end, std::size_t page_bytes) {
+  if (begin >= end) return {begin, begin};
+  return {begin - begin % page_bytes, round_up(end, page_bytes)};
+}
+
 /// The system's page size, asked once: 4 KiB on x86, 4, 16 or 64 KiB on aarch64.
 std::size_t page_size();
 

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -14,6 +15,20 @@ namespace {
 // Bytes of standard input up to a mark.
 class InputBuffer {
  public:
+  // A terminal is opened anew, so that its reads can be non-blocking without changing the one that
+  // the shell and our output share: Ctrl-C takes back what was typed, also after poll() saw it, and
+  // a read that waits then would not hear of the signal that came just before.
+  InputBuffer() {
+    const char* const terminal = ttyname(STDIN_FILENO);
+    if (terminal != nullptr) own_ = open(terminal, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (own_ >= 0) input_ = own_;
+  }
+  ~InputBuffer() {
+    if (own_ >= 0) close(own_);
+  }
+  InputBuffer(const InputBuffer&) = delete;
+  InputBuffer& operator=(const InputBuffer&) = delete;
+
   /// Up to `mark`, which is taken too; what is left of an input that ends without it; or why there
   /// is nothing.
   Line read_to(std::string_view mark) {
@@ -43,17 +58,19 @@ class InputBuffer {
 
   // False at the end of input. An interrupted wait is true: the caller looks at the flag.
   bool read_more() {
-    pollfd inputs[] = {{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0},
+    pollfd inputs[] = {{.fd = input_, .events = POLLIN, .revents = 0},
                        {.fd = Interrupts::wake_fd(), .events = POLLIN, .revents = 0}};
     if (poll(inputs, 2, -1) < 0) return true;
     if (inputs[1].revents != 0) Interrupts::drain();
     if (inputs[0].revents == 0) return true;
     char bytes[4096];
-    const ssize_t count = read(STDIN_FILENO, bytes, sizeof bytes);
+    const ssize_t count = read(input_, bytes, sizeof bytes);
     if (count > 0) buffer_.append(bytes, static_cast<std::size_t>(count));
     return count > 0 || (count < 0 && (errno == EINTR || errno == EAGAIN));
   }
 
+  int own_ = -1;
+  int input_ = STDIN_FILENO;
   std::string buffer_;
 };
 

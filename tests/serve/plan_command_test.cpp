@@ -72,6 +72,8 @@ TEST(PlanCommand, JsonHasTheModelAndTheNumbers) {
                        "2",
                        "--max-gpu-memory",
                        "1000GiB,3000GiB",
+                       "--parallel",
+                       "layer",
                        "--max-model-len",
                        "4096",
                        "--json"});
@@ -91,6 +93,37 @@ TEST(PlanCommand, JsonHasTheModelAndTheNumbers) {
   // 7.6 billion parameters in two bytes; packing may round up.
   EXPECT_GT(plan["totals"]["weight_bytes"], 15'200'000'000);
   EXPECT_LT(plan["totals"]["weight_bytes"], 15'700'000'000);
+}
+
+// Cards of 64, 64, 32 and 32 GiB: counting bytes instead of layers leaves much more KV.
+TEST(PlanCommand, UnequalCardsHoldMoreKvThanAnEvenSplit) {
+  const Ran ran = run(run_plan,
+                      {"--shape",
+                       "qwen2-7b",
+                       "--cards",
+                       "2xAscend910B1-64GiB,2xAscend910B4-32GiB",
+                       "--parallel",
+                       "layer",
+                       "--max-num-seqs",
+                       "256",
+                       "--json"});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  const json plan = json::parse(ran.out);
+  EXPECT_EQ(plan["kv"]["bound"], "memory");
+  EXPECT_GE(plan["kv"]["num_tokens"].get<double>(),
+            1.3 * plan["even_split"]["num_kv_tokens"].get<double>());
+  EXPECT_GT(plan["kv"]["num_tokens"], plan["balanced_device_map"]["num_kv_tokens"]);
+}
+
+TEST(PlanCommand, CardsAreOfTheirOwnKindAndNumber) {
+  const Ran ran = run(run_plan, {"--shape", "qwen2-7b", "--cards", "4xAscend910B4"});
+  EXPECT_EQ(ran.status, 0) << ran.err;
+  EXPECT_NE(ran.out.find("npu:3 Ascend910B4"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("--parallel auto: tensor"), std::string::npos) << ran.out;
+  EXPECT_EQ(run(run_plan, {"--shape", "qwen2-7b", "--cards", "4xAscend"}).status, 2);
+  EXPECT_EQ(
+      run(run_plan, {"--shape", "qwen2-7b", "--cards", "Ascend910B1", "--num-gpus", "2"}).status,
+      2);
 }
 
 TEST(PlanCommand, ModelKeysAreThoseDocumented) {

@@ -119,6 +119,12 @@ void size_model(ModelBenchOptions& options) {
   for (const std::int64_t context : options.contexts)
     longest = std::max(longest, std::max<std::int64_t>(context, 1) + options.gen_len);
   if (options.model.max_model_len == 0) options.model.max_model_len = longest;
+  // What is measured is what the devices' work is planned for.
+  parallel::Workload& workload = options.model.parallel.workload;
+  workload.prompt_len = std::max<std::int64_t>(options.prompt_len, 1);
+  workload.gen_len = options.gen_len;
+  for (const std::int64_t batch : options.gen_len > 0 ? options.batches : options.prefill_batches)
+    workload.num_streams = std::max(workload.num_streams, batch);
   for (const std::int64_t batch : options.prefill_batches)
     options.model.max_num_seqs = std::max(options.model.max_num_seqs, batch);
   for (const std::int64_t batch : options.batches)

@@ -78,31 +78,25 @@ std::string mode_name(ParallelMode mode, int pipeline_size, int tensor_size) {
 
 std::string choice_text(const parallel::Plan& plan, const parallel::Workload& workload) {
   if (plan.considered.size() < 2) return {};
-  const auto tokens = static_cast<double>(workload.num_streams * workload.gen_len);
   std::vector<std::string> others;
-  std::string chosen;
-  const int stages = static_cast<int>(plan.placement.stages.size());
   for (const parallel::ModeEstimate& mode : plan.considered) {
+    if (mode.fits && mode.estimated_s == plan.speed.estimated_s && mode.mode == plan.mode) continue;
     const std::string name = mode_name(mode.mode, mode.pipeline_size, mode.tensor_size);
-    if (mode.mode == plan.mode && mode.tensor_size == plan.tensor_size && mode.fits) {
-      chosen = name;
-      continue;
-    }
-    others.push_back(mode.fits
-                         ? fmt::format("{} {:.3g} ms", name, mode.estimated_s / tokens * 1e3)
-                         : fmt::format(fmt::runtime(text("{} does not fit", "{} 放不下")), name));
+    others.push_back(
+        mode.fits
+            ? fmt::format(fmt::runtime(text("{} {:.3g} s", "{} {:.3g} 秒")), name, mode.estimated_s)
+            : fmt::format(fmt::runtime(text("{} does not fit", "{} 放不下")), name));
   }
-  if (chosen.empty()) chosen = mode_name(plan.mode, stages, plan.tensor_size);
   return fmt::format(
       fmt::runtime(text("--parallel auto: {}, estimated fastest for {} stream(s) of {} + {} "
-                        "tokens: {:.3g} ms per generated token; {}\n",
-                        "--parallel auto：选择 {}，对 {} 个请求（{} + {} token）估计最快：每个生成 "
-                        "token {:.3g} 毫秒；{}\n")),
-      chosen,
+                        "tokens, {:.3g} s; {}\n",
+                        "--parallel auto：选择 {}，对 {} 个请求（{} + {} token）估计最快，{:.3g} "
+                        "秒；{}\n")),
+      mode_name(plan.mode, static_cast<int>(plan.placement.stages.size()), plan.tensor_size),
       workload.num_streams,
       workload.prompt_len,
       workload.gen_len,
-      plan.speed.estimated_s / tokens * 1e3,
+      plan.speed.estimated_s,
       fmt::join(others, text(", ", "，")));
 }
 

@@ -155,8 +155,7 @@ int run_plan(int argc, char** argv) {
 
   const parallel::Refusal refusal = parallel::explain_refusal(request);
   fmt::print(stderr,
-             "{}{}
-             ",
+             "{}{}\n",
              text("fastchat plan: ", "fastchat plan："),
              parallel::to_text(refusal, request, text));
   if (refusal.reason == parallel::RefusalReason::bad_request) return kUsage;

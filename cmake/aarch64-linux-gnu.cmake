@@ -7,5 +7,8 @@ set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
 # CMake looks below lib/aarch64-linux-gnu by itself; pkg-config has to be told.
 set(ENV{PKG_CONFIG_LIBDIR} /usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig)
 
+# Where `./dev` unpacks those that cannot be installed beside this machine's.
+list(APPEND CMAKE_LIBRARY_PATH "${CMAKE_CURRENT_LIST_DIR}/../build/aarch64-packages/usr/lib/aarch64-linux-gnu")
+
 # Tests run under it, also the program that tests start (fastchat_program in fastchat.cmake).
 set(CMAKE_CROSSCOMPILING_EMULATOR "${CMAKE_CURRENT_LIST_DIR}/run-aarch64")

@@ -3,17 +3,11 @@
 #include <array>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <string>
-
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <gtest/gtest.h>
 
 #include "base/check.h"
-#include "device/cpu/host_memory.h"
 #include "model/weight_source.h"
 #include "tests/model/files_and_messages.h"
 
@@ -69,73 +63,6 @@ TEST(Safetensors, ReadsTensorsInPlace) {
   source->release("a");
   EXPECT_EQ(floats(source->get("a", std::array<std::int64_t, 2>{2, 2})),
             (std::vector<float>{1, 2, 3, 4}));
-}
-
-// Resident bytes of mappings of `file`, as /proc/self/smaps counts them.
-std::int64_t resident_bytes(const std::string& file) {
-  std::ifstream smaps("/proc/self/smaps");
-  std::int64_t kilobytes = 0;
-  bool ours = false;
-  for (std::string line; std::getline(smaps, line);) {
-    if (line.find(file) != std::string::npos)
-      ours = true;
-    else if (ours && line.starts_with("Rss:")) {
-      kilobytes += std::stoll(line.substr(4));
-      ours = false;
-    }
-  }
-  return kilobytes * 1024;
-}
-
-// Whether the system does what it is asked: qemu-user before 8 leaves pages of files where they
-// are.
-bool drops_pages(const std::string& file) {
-  const int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  const std::size_t size = std::filesystem::file_size(file);
-  void* const mapped = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-  close(descriptor);
-  EXPECT_NE(mapped, MAP_FAILED);
-  std::int64_t sum = 0;
-  for (std::size_t i = 0; i < size; ++i) sum += static_cast<const char*>(mapped)[i];
-  EXPECT_NE(sum, 0);
-  EXPECT_GT(resident_bytes(file), 0);
-  madvise(mapped, size, MADV_DONTNEED);
-  const bool dropped = resident_bytes(file) == 0;
-  munmap(mapped, size);
-  return dropped;
-}
-
-// Pages that neighbours share included, whatever their size: all that stays is the header's.
-TEST(Safetensors, ReleasedTensorsLeaveTheirPages) {
-  constexpr std::int64_t kNumTensors = 8;
-  constexpr std::int64_t kElements = 50'001;  // a little over three pages of 64 KiB
-  std::string header = "{";
-  std::string data;
-  for (std::int64_t i = 0; i < kNumTensors; ++i) {
-    header += fmt::format(R"({}"t{}":{{"dtype":"F32","shape":[{}],"data_offsets":[{},{}]}})",
-                          i == 0 ? "" : ",",
-                          i,
-                          kElements,
-                          i * kElements * 4,
-                          (i + 1) * kElements * 4);
-    for (std::int64_t j = 0; j < kElements; ++j) data += bytes_of({static_cast<float>(i)});
-  }
-  header += "}";
-  while (header.size() % 8 != 0) header += ' ';
-  const TemporaryFolder folder;
-  folder.write("model.safetensors", file_of(header, data));
-  const std::string file = (folder.path() / "model.safetensors").string();
-  if (!drops_pages(file)) GTEST_SKIP() << "madvise(MADV_DONTNEED) keeps a file's pages here";
-  const auto source = open_safetensors(folder.path());
-  for (std::int64_t i = 0; i < kNumTensors; ++i) {
-    const std::string name = fmt::format("t{}", i);
-    const std::vector<float> values =
-        floats(source->get(name, std::array<std::int64_t, 1>{kElements}));
-    EXPECT_EQ(values, std::vector<float>(kElements, static_cast<float>(i)));
-    EXPECT_GE(resident_bytes(file), kElements * 4);
-    source->release(name);
-    EXPECT_LE(resident_bytes(file), static_cast<std::int64_t>(2 * device::page_size())) << i;
-  }
 }
 
 TEST(Safetensors, TensorsThatLieUnalignedAreCopied) {

@@ -21,7 +21,6 @@
 namespace fastchat::serve {
 namespace {
 
-
 void add_cards_option(CLI::App& app, ModelOptions& options) {
   app.add_option_function<std::string>(
          "--cards",
@@ -155,8 +154,7 @@ int run_plan(int argc, char** argv) {
 
   const parallel::Refusal refusal = parallel::explain_refusal(request);
   fmt::print(stderr,
-             "{}{}
-             ",
+             "{}{}\n",
              text("fastchat plan: ", "fastchat plan："),
              parallel::to_text(refusal, request, text));
   if (refusal.reason == parallel::RefusalReason::bad_request) return kUsage;

@@ -21,7 +21,6 @@
 namespace fastchat::serve {
 namespace {
 
-
 void add_cards_option(CLI::App& app, ModelOptions& options) {
   app.add_option_function<std::string>(
          "--cards",

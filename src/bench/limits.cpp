@@ -43,7 +43,9 @@ Limits LimitsMeter::measure() {
   Limits limits;
   limits.read_gb_s = read_bandwidth() / 1e9;
   limits.f32_gflop_s = 2.0 * multiply_adds(kernels.multiply_adds_f32) / 1e9;
-  limits.bf16_gflop_s = limits.f32_gflop_s;  // no kernel set has bf16 products yet
+  limits.bf16_gflop_s = kernels.multiply_adds_bf16 == nullptr
+                            ? limits.f32_gflop_s
+                            : 2.0 * multiply_adds(kernels.multiply_adds_bf16) / 1e9;
   limits.int8_gop_s = 2.0 * multiply_adds(kernels.multiply_adds_int8) / 1e9;
   return limits;
 }

@@ -18,18 +18,18 @@ namespace fastchat::device {
 
 /// Instruction sets that kernels are compiled for, in order of preference within an architecture.
 /// `generic` is plain C++ and is there on every machine.
-enum class CpuIsa : std::uint8_t { generic, avx2, avx512, neon };
+enum class CpuIsa : std::uint8_t { generic, avx2, avx512, avx512_bf16, neon };
 
 std::string_view to_string(CpuIsa isa);
 
 /// Instruction sets this machine can run, best first; `generic` is always the last. AVX2 here means
-/// AVX2, FMA and F16C; AVX-512 means F, BW, DQ and VL; NEON means ARMv8.2 with fp16 arithmetic and
-/// dot products.
+/// AVX2, FMA and F16C; AVX-512 means F, BW, DQ and VL, its bf16 level also BF16 and VNNI; NEON
+/// means ARMv8.2 with fp16 arithmetic and dot products.
 std::vector<CpuIsa> supported_cpu_isas();
 
 /// The instruction set kernels use: the best supported one, or FASTCHAT_CPU_ISA
-/// (generic|avx2|avx512|neon) when set. Throws Failure when that names one which this machine
-/// cannot run. Logged once.
+/// (generic|avx2|avx512|avx512_bf16|neon) when set. Throws Failure when that names one which this
+/// machine cannot run. Logged once.
 CpuIsa default_cpu_isa();
 
 struct CpuPlatformOptions {

@@ -34,9 +34,12 @@ std::vector<CpuIsa> vector_isas() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
-  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    isas.push_back(CpuIsa::avx512);
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  if (avx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni"))
+    isas.push_back(CpuIsa::avx512_bf16);
+  if (avx512) isas.push_back(CpuIsa::avx512);
   if (avx2) isas.push_back(CpuIsa::avx2);
 #elif defined(__aarch64__) && defined(__linux__)
   constexpr unsigned long kHalfPrecision = 1UL << 10;  // HWCAP_ASIMDHP of Linux's asm/hwcap.h
@@ -64,6 +67,8 @@ std::string_view to_string(CpuIsa isa) {
       return "avx2";
     case CpuIsa::avx512:
       return "avx512";
+    case CpuIsa::avx512_bf16:
+      return "avx512_bf16";
     case CpuIsa::neon:
       return "neon";
   }

@@ -26,8 +26,10 @@ std::unique_ptr<Ops> create_cpu_ops(Device& device) {
   return std::make_unique<CpuOps>(*cpu_device);
 }
 
-CpuOps::CpuOps(device::CpuDevice& device)
-    : device_(device), kernels_(cpu::kernels_of(device.isa())), traits_(cpu_traits()) {}
+CpuOps::CpuOps(device::CpuDevice& device) : CpuOps(device, cpu::kernels_of(device.isa())) {}
+
+CpuOps::CpuOps(device::CpuDevice& device, const cpu::Kernels& kernels)
+    : device_(device), kernels_(kernels), traits_(cpu_traits()) {}
 
 namespace cpu {
 

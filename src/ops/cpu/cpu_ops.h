@@ -42,7 +42,10 @@ inline std::int64_t row_grain(std::int64_t row_elements) {
 
 class CpuOps final : public Ops {
  public:
+  /// With the kernels of the device's instruction set.
   explicit CpuOps(device::CpuDevice& device);
+  /// With kernels of the caller's choice, which this machine can run.
+  CpuOps(device::CpuDevice& device, const cpu::Kernels& kernels);
 
   Device& device() override { return device_; }
   const OpsTraits& traits() const override { return traits_; }

@@ -12,6 +12,8 @@ const Kernels& kernels_of(device::CpuIsa isa) {
       return avx2::kKernels;
     case device::CpuIsa::avx512:
       return avx512::kKernels;
+    case device::CpuIsa::avx512_bf16:
+      return avx512_bf16::kKernels;
 #elif defined(__aarch64__)
     case device::CpuIsa::neon:
       return neon::kKernels;

@@ -191,7 +191,8 @@ struct Kernels {
 
   /// Panels [begin, end) of the packed weight, as far as the slice reaches into them.
   void (*pack)(const PackArgs& args, std::int64_t begin, std::int64_t end);
-  /// x in f32, in stretches of kDepth: stretch s of row r at (s * num_rows + r) * kDepth.
+  /// x in f32, in stretches of kDepth: stretch s of row r at (s * num_rows + r) * kDepth. Writes
+  /// nothing where linear_stream reads args.x itself.
   void (*linear_prepare)(const LinearArgs& args, float* x);
   /// All rows, panels [begin, end). For at most kStreamRows rows.
   void (*linear_stream)(const LinearArgs& args,
@@ -241,9 +242,10 @@ struct Kernels {
   double (*sample_mass)(
       const float* x, std::int64_t count, float max, float inverse_temperature, float quantum);
 
-  /// Multiply-adds on registers, for measuring what the cores can do at best; both return how many
-  /// one call did.
+  /// Multiply-adds on registers, for measuring what the cores can do at best; all return how many
+  /// one call did. The one of bf16 is null where bf16 is computed in f32.
   std::int64_t (*multiply_adds_f32)(std::int64_t rounds);
+  std::int64_t (*multiply_adds_bf16)(std::int64_t rounds);
   std::int64_t (*multiply_adds_int8)(std::int64_t rounds);
 };
 
@@ -257,6 +259,9 @@ namespace avx2 {
 extern const Kernels kKernels;
 }
 namespace avx512 {
+extern const Kernels kKernels;
+}
+namespace avx512_bf16 {
 extern const Kernels kKernels;
 }
 namespace neon {

@@ -2,6 +2,7 @@
 // rows: compute-bound.
 #include "ops/cpu/kernels/linear.h"
 
+#include "ops/cpu/kernels/pair_product.h"
 #include "ops/cpu/kernels/panel_product.h"
 #include "ops/cpu/kernels/simd.h"
 
@@ -42,50 +43,50 @@ FASTCHAT_INLINE void finish(const LinearArgs& args,
   });
 }
 
-}  // namespace
+/// Whether both sides stay bf16; otherwise they are widened to f32. Of dtypes only, so that a row's
+/// result does not depend on the rows beside it.
+FASTCHAT_INLINE bool multiplies_pairs(const LinearArgs& args) {
+  return kPairProducts && args.x.element == Element::bf16 && args.weight_element == Element::bf16;
+}
 
-void linear_prepare(const LinearArgs& args, float* x) {
-  for (std::int64_t k = 0; k < args.in_features; k += kDepth) {
-    const std::int64_t depth = smaller(kDepth, args.in_features - k);
-    for (std::int64_t row = 0; row < args.num_rows; ++row)
-      widen(args.x, row, k, depth, x + (k / kDepth * args.num_rows + row) * kDepth);
+/// linear_stream's and linear_tile's sums in pairs of bf16: rows [row_begin, row_end) of panels
+/// [begin, end), `max_depth` elements, an even number, at a time.
+void sum_pairs(const LinearArgs& args,
+               std::int64_t row_begin,
+               std::int64_t row_end,
+               std::int64_t begin,
+               std::int64_t end,
+               std::int64_t max_depth,
+               float* sums,
+               std::int64_t pitch) {
+  if constexpr (kPairProducts) {
+    const Bf16* x = static_cast<const Bf16*>(args.x.data) + row_begin * args.x.stride;
+    const std::int64_t stride =
+        panel_bytes(args.in_features, Element::bf16) / size_of(Element::bf16);
+    const Bf16* w = static_cast<const Bf16*>(args.weight) + begin * stride;
+    for (std::int64_t k = 0; k < args.in_features; k += max_depth)
+      pair_product({.x = x + k,
+                    .x_stride = args.x.stride,
+                    .rows = row_end - row_begin,
+                    .w = w + k * kPanelColumns,
+                    .panel_stride = stride,
+                    .panels = end - begin,
+                    .depth = smaller(max_depth, args.in_features - k),
+                    .c = sums,
+                    .c_pitch = pitch,
+                    .accumulate = k > 0});
   }
 }
 
-void linear_stream(const LinearArgs& args, const float* x, std::int64_t begin, std::int64_t end) {
-  alignas(64) float sums[kStreamRows * kPanelColumns];
-  const std::int64_t bytes = panel_bytes(args.in_features, args.weight_element);
-  for (std::int64_t panel = begin; panel < end; ++panel) {
-    const char* weight = static_cast<const char*>(args.weight) + panel * bytes;
-    for (std::int64_t k = 0; k < args.in_features; k += kDepth) {
-      panel_product({.x = x + k * args.num_rows,
-                     .rows = args.num_rows,
-                     .w = weight + k * kPanelColumns * size_of(args.weight_element),
-                     .w_element = args.weight_element,
-                     .pitch = kPanelColumns,
-                     .columns = kPanelColumns,
-                     .depth = smaller(kDepth, args.in_features - k),
-                     .c = sums,
-                     .c_pitch = kPanelColumns,
-                     .accumulate = k > 0,
-                     .prefetch = true});
-    }
-    const std::int64_t column = panel * kPanelColumns;
-    const std::int64_t columns = smaller(kPanelColumns, args.out_features - column);
-    for (std::int64_t row = 0; row < args.num_rows; ++row)
-      finish(args, row, column, columns, sums + row * kPanelColumns);
-  }
-}
-
-void linear_tile(const LinearArgs& args,
+/// linear_tile's sums in f32; x: room for the rows' stretch of kDepth.
+void sum_widened(const LinearArgs& args,
                  std::int64_t row_begin,
                  std::int64_t row_end,
                  std::int64_t begin,
                  std::int64_t end,
-                 float* scratch) {
-  float* x = scratch;
-  float* sums = scratch + kTileRows * kDepth;
-  constexpr std::int64_t kPitch = kTilePanels * kPanelColumns;
+                 float* x,
+                 float* sums,
+                 std::int64_t pitch) {
   // Rows that stay in the first-level cache while a stretch of all panels passes by.
   constexpr std::int64_t kRowsAtOnce = 12;
   const std::int64_t rows = row_end - row_begin;
@@ -104,16 +105,73 @@ void linear_tile(const LinearArgs& args,
                        .pitch = kPanelColumns,
                        .columns = kPanelColumns,
                        .depth = depth,
-                       .c = sums + row * kPitch + (panel - begin) * kPanelColumns,
-                       .c_pitch = kPitch,
+                       .c = sums + row * pitch + (panel - begin) * kPanelColumns,
+                       .c_pitch = pitch,
                        .accumulate = k > 0});
       }
     }
   }
+}
+
+}  // namespace
+
+void linear_prepare(const LinearArgs& args, float* x) {
+  if (multiplies_pairs(args)) return;
+  for (std::int64_t k = 0; k < args.in_features; k += kDepth) {
+    const std::int64_t depth = smaller(kDepth, args.in_features - k);
+    for (std::int64_t row = 0; row < args.num_rows; ++row)
+      widen(args.x, row, k, depth, x + (k / kDepth * args.num_rows + row) * kDepth);
+  }
+}
+
+void linear_stream(const LinearArgs& args, const float* x, std::int64_t begin, std::int64_t end) {
+  alignas(64) float sums[kStreamRows * kPanelColumns];
+  const std::int64_t bytes = panel_bytes(args.in_features, args.weight_element);
+  for (std::int64_t panel = begin; panel < end; ++panel) {
+    const char* weight = static_cast<const char*>(args.weight) + panel * bytes;
+    if (multiplies_pairs(args)) {
+      sum_pairs(args, 0, args.num_rows, panel, panel + 1, kDepth, sums, kPanelColumns);
+    } else {
+      for (std::int64_t k = 0; k < args.in_features; k += kDepth) {
+        panel_product({.x = x + k * args.num_rows,
+                       .rows = args.num_rows,
+                       .w = weight + k * kPanelColumns * size_of(args.weight_element),
+                       .w_element = args.weight_element,
+                       .pitch = kPanelColumns,
+                       .columns = kPanelColumns,
+                       .depth = smaller(kDepth, args.in_features - k),
+                       .c = sums,
+                       .c_pitch = kPanelColumns,
+                       .accumulate = k > 0,
+                       .prefetch = true});
+      }
+    }
+    const std::int64_t column = panel * kPanelColumns;
+    const std::int64_t columns = smaller(kPanelColumns, args.out_features - column);
+    for (std::int64_t row = 0; row < args.num_rows; ++row)
+      finish(args, row, column, columns, sums + row * kPanelColumns);
+  }
+}
+
+void linear_tile(const LinearArgs& args,
+                 std::int64_t row_begin,
+                 std::int64_t row_end,
+                 std::int64_t begin,
+                 std::int64_t end,
+                 float* scratch) {
+  constexpr std::int64_t kPitch = kTilePanels * kPanelColumns;
+  float* sums = scratch + kTileRows * kDepth;
+  if (multiplies_pairs(args)) {
+    // Of two panels 16 KiB, which stay in the first-level cache while all rows pass by.
+    constexpr std::int64_t kPairDepth = 128;
+    sum_pairs(args, row_begin, row_end, begin, end, kPairDepth, sums, kPitch);
+  } else {
+    sum_widened(args, row_begin, row_end, begin, end, scratch, sums, kPitch);
+  }
   const std::int64_t column = begin * kPanelColumns;
   const std::int64_t columns = smaller(end * kPanelColumns, args.out_features) - column;
-  for (std::int64_t row = 0; row < rows; ++row)
-    finish(args, row_begin + row, column, columns, sums + row * kPitch);
+  for (std::int64_t row = row_begin; row < row_end; ++row)
+    finish(args, row, column, columns, sums + (row - row_begin) * kPitch);
 }
 
 void pack(const PackArgs& args, std::int64_t begin, std::int64_t end) {

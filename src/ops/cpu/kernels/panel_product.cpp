@@ -25,10 +25,6 @@ constexpr int kRows = 4, kVectors = 2, kSingleRowVectors = 4;
 /// Rows of a pass over the columns that do not fill kVectors: a few values of an odd head_dim.
 constexpr int kNarrowRows = 4;
 
-/// How far ahead of the multiply-adds weights are asked for. The hardware's own prefetcher stops at
-/// 4 KiB pages.
-constexpr std::int64_t kPrefetchBytes = 4096;
-
 /// Weights of rows k and k + 1, in kLanes columns, the first `lanes` of which exist.
 FASTCHAT_INLINE void load_pair(const Bf16* w, std::int64_t, int lanes, F32& even, F32& odd) {
   U32 raw;

@@ -8,6 +8,10 @@
 
 #include "ops/cpu/kernels.h"
 
+#if defined(FASTCHAT_ISA_AVX512_BF16)
+#define FASTCHAT_ISA_AVX512  // and has it all
+#endif
+
 #if defined(FASTCHAT_ISA_AVX512) || defined(FASTCHAT_ISA_AVX2)
 #include <immintrin.h>
 #elif defined(FASTCHAT_ISA_NEON)
@@ -59,6 +63,13 @@ FASTCHAT_INLINE F32 broadcast(float value) {
 #endif
 }
 FASTCHAT_INLINE I32 broadcast_i32(std::int32_t value) { return I32{} + value; }
+/// Whether there is dot_pairs().
+#if defined(FASTCHAT_ISA_AVX512_BF16)
+constexpr bool kPairProducts = true;
+#else
+constexpr bool kPairProducts = false;
+#endif
+
 FASTCHAT_INLINE U32 bits_of(F32 v) { return (U32)v; }
 FASTCHAT_INLINE F32 from_bits(U32 v) { return (F32)v; }
 
@@ -81,6 +92,17 @@ FASTCHAT_INLINE F32 fma(F32 a, F32 b, F32 c) {
   return a * b + c;
 #endif
 }
+
+#if defined(FASTCHAT_ISA_AVX512_BF16)
+FASTCHAT_INLINE U32 broadcast_u32(std::uint32_t value) {
+  return (U32)_mm512_set1_epi32(static_cast<int>(value));
+}
+/// Lanes are pairs of bf16: sum + a's × b's of the one half + of the other. Subnormals count as 0,
+/// whatever the thread's floating-point mode.
+FASTCHAT_INLINE F32 dot_pairs(F32 sum, U32 a, U32 b) {
+  return (F32)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+}
+#endif
 
 FASTCHAT_INLINE F32 load(const float* p) { return load_raw<F32>(p); }
 FASTCHAT_INLINE void store(float* p, F32 v) { __builtin_memcpy(p, &v, sizeof v); }

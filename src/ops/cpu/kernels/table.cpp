@@ -4,12 +4,23 @@
 #include "ops/cpu/kernels/linear.h"
 #include "ops/cpu/kernels/peaks.h"
 #include "ops/cpu/kernels/rows.h"
+#include "ops/cpu/kernels/simd.h"
 
 #define FASTCHAT_TEXT_OF(name) #name
 #define FASTCHAT_TEXT(name) FASTCHAT_TEXT_OF(name)
 
 namespace fastchat::ops::cpu::FASTCHAT_ISA {
 
+namespace {
+
+constexpr auto bf16_peak() -> std::int64_t (*)(std::int64_t) {
+  if constexpr (kPairProducts) return multiply_adds_bf16;
+  return nullptr;
+}
+
+}  // namespace
+
+extern const Kernels kKernels;
 const Kernels kKernels = {
     .name = FASTCHAT_TEXT(FASTCHAT_ISA),
     .convert = convert,
@@ -32,6 +43,7 @@ const Kernels kKernels = {
     .sample_weights = sample_weights,
     .sample_mass = sample_mass,
     .multiply_adds_f32 = multiply_adds_f32,
+    .multiply_adds_bf16 = bf16_peak(),
     .multiply_adds_int8 = multiply_adds_int8,
 };
 

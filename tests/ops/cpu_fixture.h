@@ -9,19 +9,38 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <random>
+#include <string>
 #include <vector>
 
 namespace fastchat::ops {
 
+#if defined(FASTCHAT_EMULATED_KERNELS)
+namespace cpu::avx512_bf16_emulated {
+extern const Kernels kKernels;
+}
+#endif
+
+/// The kernels of every instruction set of this machine, best first; then those of avx512_bf16 with
+/// its instructions emulated, for machines without them. The latter need SIMDe at build time.
+inline std::vector<const cpu::Kernels*> every_kernels() {
+  std::vector<const cpu::Kernels*> all;
+  for (const device::CpuIsa isa : device::supported_cpu_isas())
+    all.push_back(&cpu::kernels_of(isa));
+#if defined(FASTCHAT_EMULATED_KERNELS)
+  all.push_back(&cpu::avx512_bf16_emulated::kKernels);
+#endif
+  return all;
+}
+
 /// A cpu device with its vectorised operations.
 struct CpuFixture {
-  explicit CpuFixture(device::CpuIsa isa = device::default_cpu_isa())
-      : platform(device::create_cpu_platform(
-            {.memory_limits_bytes = {std::uint64_t{1} << 30}, .isa = isa})),
+  explicit CpuFixture(const cpu::Kernels& kernels = cpu::kernels_of(device::default_cpu_isa()))
+      : platform(device::create_cpu_platform({.memory_limits_bytes = {std::uint64_t{1} << 30}})),
         device(platform->open(0)),
-        ops(std::make_unique<CpuOps>(dynamic_cast<device::CpuDevice&>(*device))) {}
+        ops(std::make_unique<CpuOps>(dynamic_cast<device::CpuDevice&>(*device), kernels)) {}
 
   std::unique_ptr<device::Platform> platform;
   std::unique_ptr<Device> device;
@@ -97,7 +116,6 @@ class ImmediateStream final : public device::CpuStream {
   void fill(void* to, std::uint8_t value, std::size_t bytes) override {
     std::memset(to, value, bytes);
   }
-
   void on_failure(std::function<void(const std::string& reason)>) override {}
 
  protected:

@@ -19,18 +19,18 @@ std::vector<std::uint32_t> bits(const std::vector<float>& values) {
   return result;
 }
 
-std::string trace(device::CpuIsa isa, DType dtype) {
-  return fmt::format("{} {}", device::to_string(isa), device::to_string(dtype));
+std::string trace(const cpu::Kernels& kernels, DType dtype) {
+  return fmt::format("{} {}", kernels.name, device::to_string(dtype));
 }
 
 TEST(Invariance, LinearRowIsTheSameInEveryBatch) {
   constexpr std::int64_t kIn = 270;
   constexpr std::int64_t kOut = 77;
   constexpr std::int64_t kMaxRows = 110;
-  for (const device::CpuIsa isa : device::supported_cpu_isas()) {
-    CpuFixture fixture(isa);
+  for (const cpu::Kernels* kernels : every_kernels()) {
+    CpuFixture fixture(*kernels);
     for (const DType dtype : kDTypes) {
-      SCOPED_TRACE(trace(isa, dtype));
+      SCOPED_TRACE(trace(*kernels, dtype));
       Rig rig(*fixture.ops);
       const PackedLinear& weight =
           rig.pack(random_values(1, kIn * kOut), dtype, {kOut}, kIn, dtype);
@@ -50,24 +50,27 @@ TEST(Invariance, LinearRowIsTheSameInEveryBatch) {
 }
 
 TEST(Invariance, LinearIsTheSameOnEveryNumberOfThreads) {
-  constexpr std::int64_t kIn = 300;
+  constexpr std::int64_t kIn = 301;
   constexpr std::int64_t kOut = 1000;
-  CpuFixture fixture;
-  Rig rig(*fixture.ops);
-  const PackedLinear& weight =
-      rig.pack(random_values(1, kIn * kOut), DType::bf16, {kOut}, kIn, DType::bf16);
-  for (const std::int64_t rows : {1, 5, 120}) {
-    const TensorView x = rig.upload(random_values(2, rows * kIn), DType::bf16, {rows, kIn});
-    std::vector<std::uint32_t> first;
-    for (const int num_threads : {1, 2, 3, 7, 64}) {
-      ScrambledTeam team(num_threads, device::default_cpu_isa(), 1);
-      ImmediateStream stream(*fixture.device, team);
-      const TensorView out = rig.blank(DType::f32, {rows, kOut});
-      rig.stream().synchronize();
-      rig.ops().linear(stream, x, weight, {}, out);
-      const std::vector<std::uint32_t> result = bits(rig.download(out));
-      if (first.empty()) first = result;
-      ASSERT_EQ(result, first) << rows << " rows, " << num_threads << " threads";
+  for (const cpu::Kernels* kernels : every_kernels()) {
+    SCOPED_TRACE(kernels->name);
+    CpuFixture fixture(*kernels);
+    Rig rig(*fixture.ops);
+    const PackedLinear& weight =
+        rig.pack(random_values(1, kIn * kOut), DType::bf16, {kOut}, kIn, DType::bf16);
+    for (const std::int64_t rows : {1, 5, 120}) {
+      const TensorView x = rig.upload(random_values(2, rows * kIn), DType::bf16, {rows, kIn});
+      std::vector<std::uint32_t> first;
+      for (const int num_threads : {1, 2, 3, 7, 64}) {
+        ScrambledTeam team(num_threads, device::default_cpu_isa(), 1);
+        ImmediateStream stream(*fixture.device, team);
+        const TensorView out = rig.blank(DType::f32, {rows, kOut});
+        rig.stream().synchronize();
+        rig.ops().linear(stream, x, weight, {}, out);
+        const std::vector<std::uint32_t> result = bits(rig.download(out));
+        if (first.empty()) first = result;
+        ASSERT_EQ(result, first) << rows << " rows, " << num_threads << " threads";
+      }
     }
   }
 }
@@ -75,11 +78,11 @@ TEST(Invariance, LinearIsTheSameOnEveryNumberOfThreads) {
 TEST(Invariance, FusedAddRmsNormEqualsItsComposition) {
   constexpr std::int64_t kRows = 9;
   constexpr std::int64_t kWidth = 333;
-  for (const device::CpuIsa isa : device::supported_cpu_isas()) {
-    CpuFixture fixture(isa);
+  for (const cpu::Kernels* kernels : every_kernels()) {
+    CpuFixture fixture(*kernels);
     for (const DType dtype : kDTypes) {
       for (const DType residual_dtype : {dtype, DType::f32}) {
-        SCOPED_TRACE(trace(isa, dtype));
+        SCOPED_TRACE(trace(*kernels, dtype));
         std::vector<std::vector<std::uint32_t>> results;
         for (const bool fused : {true, false}) {
           Rig rig(*fixture.ops);
@@ -200,11 +203,11 @@ class AttentionRun {
 
 TEST(Invariance, AttentionIsTheSameInEveryChunkingBatchAndNumberOfThreads) {
   constexpr std::int64_t kLength = AttentionRun::kLength;
-  for (const device::CpuIsa isa : device::supported_cpu_isas()) {
-    CpuFixture fixture(isa);
+  for (const cpu::Kernels* kernels : every_kernels()) {
+    CpuFixture fixture(*kernels);
     for (const DType dtype : kDTypes) {
       for (const std::int64_t window : {0, 100}) {
-        SCOPED_TRACE(trace(isa, dtype) + fmt::format(" window {}", window));
+        SCOPED_TRACE(trace(*kernels, dtype) + fmt::format(" window {}", window));
         AttentionRun whole(*fixture.ops, dtype, window);
         whole.step(whole.own_stream(), 0, kLength, 0);
         const std::vector<std::uint32_t> expected = whole.result();
@@ -221,7 +224,7 @@ TEST(Invariance, AttentionIsTheSameInEveryChunkingBatchAndNumberOfThreads) {
         decoded.step(decoded.own_stream(), 0, 597, 5);
         int num_threads = 1;
         for (std::int64_t first = 597; first < kLength; ++first) {
-          ScrambledTeam team(num_threads, isa, static_cast<unsigned>(first));
+          ScrambledTeam team(num_threads, device::default_cpu_isa(), static_cast<unsigned>(first));
           ImmediateStream stream(*fixture.device, team);
           decoded.step(stream, first, 1, first % 3 == 0 ? 7 : 0);
           num_threads = num_threads == 1 ? 3 : num_threads == 3 ? 16 : 1;

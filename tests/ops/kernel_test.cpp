@@ -1,5 +1,4 @@
-// Conversions and functions of the kernels, for all or many inputs, on every instruction set of
-// this machine.
+// Conversions and functions of the kernels, for all or many inputs, on every instruction set.
 #include "tests/ops/cpu_fixture.h"
 
 #include <gtest/gtest.h>
@@ -10,17 +9,15 @@
 namespace fastchat::ops::cpu {
 namespace {
 
-class EveryIsa : public testing::TestWithParam<device::CpuIsa> {
+class EveryIsa : public testing::TestWithParam<const Kernels*> {
  protected:
-  const Kernels& kernels() const { return kernels_of(GetParam()); }
+  const Kernels& kernels() const { return *GetParam(); }
 };
 
 INSTANTIATE_TEST_SUITE_P(Kernels,
                          EveryIsa,
-                         testing::ValuesIn(device::supported_cpu_isas()),
-                         [](const auto& info) {
-                           return std::string(device::to_string(info.param));
-                         });
+                         testing::ValuesIn(every_kernels()),
+                         [](const auto& info) { return std::string(info.param->name); });
 
 /// Equal bits, or both NaN.
 void expect_same(float a, float b, std::uint32_t input) {
@@ -119,6 +116,28 @@ TEST_P(EveryIsa, ScanFindsMaximaAndNan) {
     broken[place] = std::numeric_limits<float>::quiet_NaN();
     EXPECT_TRUE(std::isnan(kernels().scan(broken.data(), 130, chunk_max).max)) << place;
   }
+}
+
+/// Product of subnormal rows with ones: whether linear's bf16 products are the instruction's.
+float product_of_subnormals(const Kernels& kernels, std::int64_t rows) {
+  constexpr float kSubnormal = 0x1p-130f;
+  CpuFixture fixture(kernels);
+  cases::Rig rig(*fixture.ops);
+  const std::vector<float> ones(64, 1.0f);
+  const PackedLinear& weight = rig.pack(ones, DType::bf16, {32}, 2, DType::bf16);
+  const std::vector<float> x(static_cast<std::size_t>(2 * rows), kSubnormal);
+  const TensorView out = rig.blank(DType::f32, {rows, 32});
+  rig.ops().linear(rig.stream(), rig.upload(x, DType::bf16, {rows, 2}), weight, {}, out);
+  return rig.download(out)[0];
+}
+
+TEST_P(EveryIsa, Bf16ProductsAreThoseOfTheInstructionWhereThereIsOne) {
+  const bool has_instruction = kernels().multiply_adds_bf16 != nullptr;
+  EXPECT_EQ(has_instruction, std::string(kernels().name).find("bf16") != std::string::npos);
+  for (const std::int64_t rows : {1, 40})  // streamed, and in tiles
+    EXPECT_EQ(product_of_subnormals(kernels(), rows), has_instruction ? 0.0f : 0x1p-129f) << rows;
+  EXPECT_GT(kernels().multiply_adds_int8(3), 0);
+  if (has_instruction) EXPECT_EQ(kernels().multiply_adds_bf16(3) % 3, 0);
 }
 
 }  // namespace

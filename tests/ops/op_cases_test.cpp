@@ -1,4 +1,4 @@
-// The case table on every instruction set of this machine.
+// The case table on every instruction set.
 #include "tests/ops/cpu_fixture.h"
 
 #include <gtest/gtest.h>
@@ -9,22 +9,23 @@ namespace fastchat::ops {
 namespace {
 
 TEST(OpCases, EveryInstructionSetAgreesWithTheReference) {
-  const std::vector<device::CpuIsa> isas = device::supported_cpu_isas();
+  const std::vector<const cpu::Kernels*> kernels = every_kernels();
   std::vector<std::unique_ptr<CpuFixture>> candidates;
-  for (const device::CpuIsa isa : isas) candidates.push_back(std::make_unique<CpuFixture>(isa));
-  std::vector<cases::Matrix> matrices(isas.size());
+  for (const cpu::Kernels* each : kernels)
+    candidates.push_back(std::make_unique<CpuFixture>(*each));
+  std::vector<cases::Matrix> matrices(kernels.size());
   const std::unique_ptr<Ops> reference = create_reference_ops(*candidates[0]->device);
   for (const cases::OpCase& op_case : cases::all_cases()) {
     const std::vector<float> expected = cases::expected_of(op_case, *reference);
-    for (std::size_t i = 0; i < isas.size(); ++i) {
+    for (std::size_t i = 0; i < kernels.size(); ++i) {
       const cases::CaseResult result = cases::run_case(op_case, *candidates[i]->ops, expected);
       matrices[i].add(op_case, result);
       EXPECT_EQ(result.outcome, cases::Outcome::passed)
-          << device::to_string(isas[i]) << ", " << op_case.op << ": " << op_case.name << ", "
+          << kernels[i]->name << ", " << op_case.op << ": " << op_case.name << ", "
           << device::to_string(op_case.dtype) << ": " << result.message;
     }
   }
-  for (std::size_t i = 0; i < isas.size(); ++i)
+  for (std::size_t i = 0; i < kernels.size(); ++i)
     std::printf(
         "%s\n%s\n", std::string(candidates[i]->ops->name()).c_str(), matrices[i].to_text().c_str());
 }

@@ -109,9 +109,9 @@ TEST(Sampling, TokensAreTheSameOnEveryInstructionSetAndAsTheReferenceSays) {
   const std::unique_ptr<Ops> reference = create_reference_ops(*fixture.device);
   for (const SamplingRow& row : rows) {
     const std::vector<int> expected = draw(*reference, logits, row, 100);
-    for (const device::CpuIsa isa : device::supported_cpu_isas()) {
-      CpuFixture other(isa);
-      EXPECT_EQ(draw(*other.ops, logits, row, 100), expected) << device::to_string(isa);
+    for (const cpu::Kernels* kernels : every_kernels()) {
+      CpuFixture other(*kernels);
+      EXPECT_EQ(draw(*other.ops, logits, row, 100), expected) << kernels->name;
     }
   }
 }

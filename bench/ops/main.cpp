@@ -21,11 +21,11 @@ Ops& bench_ops() {
 }
 
 const bench::Limits& limits() {
-  static const bench::Limits measured = [] {
+  static const bench::Limits kMeasured = [] {
     bench::LimitsMeter meter;
     return bench::median({meter.measure(), meter.measure(), meter.measure()});
   }();
-  return measured;
+  return kMeasured;
 }
 
 }  // namespace fastchat::ops

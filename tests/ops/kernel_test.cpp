@@ -137,7 +137,9 @@ TEST_P(EveryIsa, Bf16ProductsAreThoseOfTheInstructionWhereThereIsOne) {
   for (const std::int64_t rows : {1, 40})  // streamed, and in tiles
     EXPECT_EQ(product_of_subnormals(kernels(), rows), has_instruction ? 0.0f : 0x1p-129f) << rows;
   EXPECT_GT(kernels().multiply_adds_int8(3), 0);
-  if (has_instruction) EXPECT_EQ(kernels().multiply_adds_bf16(3) % 3, 0);
+  if (has_instruction) {
+    EXPECT_GT(kernels().multiply_adds_bf16(3), 0);
+  }
 }
 
 }  // namespace

@@ -73,6 +73,7 @@ inline simde__m256i cvtps_ph(simde__m512 single) {
 }  // namespace fastchat::ops::cpu::emulated
 
 // The kernels use the forms below with all lanes only.
+// NOLINTBEGIN(bugprone-reserved-identifier): names of intrinsics
 #undef _mm512_dpbf16_ps
 #define _mm512_dpbf16_ps(sum, a, b)                                                       \
   ::fastchat::ops::cpu::emulated::dpbf16_ps(sum,                                          \
@@ -83,3 +84,4 @@ inline simde__m256i cvtps_ph(simde__m512 single) {
 #undef _mm512_maskz_cvtps_ph
 #define _mm512_maskz_cvtps_ph(mask, single, rounding) \
   ::fastchat::ops::cpu::emulated::cvtps_ph(single)
+// NOLINTEND(bugprone-reserved-identifier)

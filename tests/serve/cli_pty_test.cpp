@@ -507,7 +507,7 @@ TEST(ChatMultiline, CtrlCDropsTheMessageAndIsNoWishToLeave) {
   for (int time = 0; time < 2; ++time) {
     ASSERT_ON(session, "USER");
     session.type("begun\n");
-    ::usleep(100'000);  // to be read: Ctrl-C throws away what the driver still holds
+    ASSERT_TRUE(session.wait_until_read());
     session.press_ctrl_c();
   }
   ASSERT_ON(session, "USER");

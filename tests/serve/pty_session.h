@@ -10,8 +10,10 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
 #include <sys/ioctl.h>
@@ -71,6 +73,18 @@ class PtySession {
       if (written <= 0) return;
       keys.remove_prefix(static_cast<std::size_t>(written));
     }
+  }
+  /// Waits until the program has read every whole line that was typed: Ctrl-C takes back what it
+  /// has not. False when patience ends first.
+  bool wait_until_read() {
+    const int terminal = open(ptsname(fd_), O_RDONLY | O_NOCTTY | O_CLOEXEC);
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    int unread_bytes = 1;
+    while (ioctl(terminal, FIONREAD, &unread_bytes) == 0 && unread_bytes > 0 &&
+           std::chrono::steady_clock::now() < deadline)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    close(terminal);
+    return unread_bytes == 0;
   }
   void press_ctrl_c() { type("\x03"); }
   void press_ctrl_d() { type("\x04"); }

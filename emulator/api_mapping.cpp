@@ -93,7 +93,6 @@ aclError aclrtMallocPhysical(aclrtDrvMemHandle* handle,
     // The card gets the bytes back with the last handle and mapping.
     const auto give_back = [&card, bytes](PhysicalMemory* memory) {
       delete memory;
-      const std::lock_guard lock(runtime().mutex);
       uncharge(card, bytes);
     };
     *handle = handles().add({new PhysicalMemory(card.id, bytes), give_back});
@@ -156,7 +155,6 @@ aclError aclrtMemGetAllocationGranularity(aclrtPhysicalMemProp* properties,
 
 namespace emulator {
 
-// Outside the runtime's lock: the last owner of the memory takes it.
 void release_physical_memory(const Card& card) {
   address_space().unmap_card(card.id);
   handles().remove_if(

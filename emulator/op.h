@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +14,8 @@
 #include "device/ascend/cann.h"
 
 namespace emulator {
+
+class Storage;  // of card memory
 
 /// A tensor as phase 1 took it down; it outlives the client's aclTensor. Units: elements, and an
 /// address on a card.
@@ -27,25 +30,29 @@ struct TensorMeta {
 };
 
 /// Card memory, made visible to the host while an operator runs on its stream. The pointers hold
-/// until the operator returns.
+/// until the operator returns. One thread at a time; kernels may share the pointers among threads.
 class CardMemory {
  public:
   explicit CardMemory(int card) : card_(card) {}
 
   /// Bytes at a device address. Untouched memory reads as 0xFF (NaN in every float type). Throws
-  /// DeviceFault 507015 when the range is not inside one live allocation of this card, or of one it
-  /// has peer access to.
-  const std::byte* read(const void* address, size_t bytes);
+  /// DeviceFault 507015 when the range is not inside one live allocation of this card, or of one
+  /// it has peer access to.
+  const std::byte* read(const void* address, size_t bytes) { return find(address, bytes, false); }
   /// The same for reading and writing.
-  std::byte* write(void* address, size_t bytes);
-  /// For a range of which every byte will be written: pages that it covers are not filled with 0xFF
-  /// first.
-  std::byte* overwrite(void* address, size_t bytes);
+  std::byte* write(void* address, size_t bytes) { return find(address, bytes, false); }
+  /// For a range of which every byte will be written: it is not filled with 0xFF first.
+  std::byte* overwrite(void* address, size_t bytes) { return find(address, bytes, true); }
 
   int card() const { return card_; }
+  /// Throws DeviceFault 507015 when something that was handed out has been freed since.
+  void check_alive() const;
 
  private:
+  std::byte* find(const void* address, size_t bytes, bool all_written);
+
   int card_;
+  std::vector<std::shared_ptr<Storage>> used_;
 };
 
 /// Thrown inside Operation::run: the stream and its card report `code` from then on. 507015 is a

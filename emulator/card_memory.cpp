@@ -1,0 +1,41 @@
+// How operators reach card memory.
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "emulator/address_space.h"
+#include "emulator/op.h"
+#include "emulator/runtime.h"
+
+namespace emulator {
+namespace {
+
+// What an operator gets for a range of no bytes; never read.
+std::byte nothing[1];
+
+}  // namespace
+
+std::byte* CardMemory::find(const void* address, size_t bytes, bool all_written) {
+  if (bytes == 0) return nothing;
+  const auto may_reach = [&](int owner) {
+    if (owner == card_) return true;
+    const std::lock_guard lock(runtime().mutex);
+    return runtime().cards[static_cast<size_t>(card_)]->reaches.count(owner) > 0;
+  };
+  auto found =
+      address_space().resolve(reinterpret_cast<uintptr_t>(address), bytes, may_reach, all_written);
+  if (found.bytes == nullptr) throw DeviceFault{ACL_ERROR_RT_AICORE_EXCEPTION, found.why};
+  used_.insert(used_.end(), found.storage.begin(), found.storage.end());
+  return found.bytes;
+}
+
+void CardMemory::check_alive() const {
+  for (const auto& storage : used_) {
+    if (storage->released) {
+      throw DeviceFault{ACL_ERROR_RT_AICORE_EXCEPTION,
+                        "memory was freed while the task was using it"};
+    }
+  }
+}
+
+}  // namespace emulator

@@ -225,8 +225,9 @@ HcclResult HcclCommInitAll(uint32_t num_devices, int32_t* devices, HcclComm* com
           refusals[rank] = refused;
           // The others must not wait for this one.
           const std::lock_guard lock(runtime().mutex);
-          const auto found = meetings().find(key);
-          if (found != meetings().end()) found->second->refusal = "another rank was refused";
+          auto& meeting = meetings()[key];
+          if (!meeting) meeting = std::make_shared<Meeting>(Meeting{.num_ranks = num_devices});
+          meeting->refusal = "another rank was refused";
           runtime().notify();
         }
       });

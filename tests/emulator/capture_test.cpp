@@ -143,7 +143,7 @@ TEST_F(CaptureTest, PageableCopiesCannotBeCaptured) {
   OK(begin(stream.get()));
   EXPECT_EQ(CANN(aclrtMemcpyAsync)(
                 bytes.get(), 64, pageable.data(), 64, ACL_MEMCPY_HOST_TO_DEVICE, stream.get()),
-            version() >= 850 ? ACL_ERROR_RT_CAPTURE_MODE_ASYNC_BLOCKED
+            version() >= 850 ? ACL_ERROR_RT_CAPTURE_MODE_BLOCK_ASYNC
                              : ACL_ERROR_RT_CAPTURE_MODE_NOT_SUPPORT);
   EXPECT_EQ(end(stream.get()), ACL_ERROR_RT_STREAM_CAPTURE_INVALIDATED);
 }
@@ -201,11 +201,11 @@ TEST_F(CaptureTest, ATaskGroupIsUpdatedWhileTheReplayWaits) {
     OK(stream.synchronize());
     EXPECT_EQ(download<float>(z, 16)[15], with_y ? 12.0f : 3.0f);
   }
-  EXPECT_EQ(CANN(aclmdlRICaptureTaskUpdateEnd)(updates.get()), ACL_ERROR_RT_STREAM_TASKGRP_STATUS);
+  EXPECT_EQ(CANN(aclmdlRICaptureTaskUpdateEnd)(updates.get()), ACL_ERROR_STREAM_TASK_GROUP_STATUS);
   OK(CANN(aclmdlRICaptureTaskUpdateBegin)(updates.get(), group));
   EXPECT_EQ(CANN(aclrtMemsetAsync)(z.get(), 64, 0, 64, updates.get()),
             ACL_ERROR_RT_FEATURE_NOT_SUPPORT);
-  EXPECT_EQ(CANN(aclmdlRICaptureTaskUpdateEnd)(updates.get()), ACL_ERROR_RT_STREAM_TASKGRP_STATUS)
+  EXPECT_EQ(CANN(aclmdlRICaptureTaskUpdateEnd)(updates.get()), ACL_ERROR_STREAM_TASK_GROUP_STATUS)
       << "an operator short";
 }
 

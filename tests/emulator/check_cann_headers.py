@@ -20,7 +20,7 @@ import tempfile
 SOURCE = pathlib.Path(__file__).resolve().parents[2] / "src/device/ascend"
 OUR_HEADERS = ["cann_types.h", "cann_runtime.h", "cann_nnopbase.h", "cann_hccl.h", "cann_ops.h"]
 VENDOR_HEADERS = ["acl/acl_base.h", "acl/acl_base_rt.h", "acl/acl_rt.h", "acl/acl_mdl.h", "acl/acl_base_mdl.h", "acl/acl.h",
-                  "acl/acl_rt_allocator.h", "aclnn/acl_meta.h", "aclnn/aclnn_base.h", "aclnn/opdev/common_types.h",
+                  "acl/acl_rt_allocator.h", "aclnn/acl_meta.h", "aclnn/aclnn_base.h", "aclnn/opdev/op_errno.h",
                   "hccl/hccl_types.h", "hccl/hccl_comm.h", "hccl/hccl.h"]
 # Later releases append fields; ours is the shape of 8.1, of which 8.0 has the beginning.
 GROWS = {"HcclCommConfig"}

@@ -219,6 +219,8 @@ CANN_OPERATOR(aclnnTopk, const aclTensor* self, int64_t k, int64_t dim, bool lar
     aclTensor* values, aclTensor* indices);
 CANN_OPERATOR(aclnnSort, const aclTensor* self, bool stable, int64_t dim, bool descending,
     aclTensor* values, aclTensor* indices);
+CANN_OPERATOR(aclnnMultinomial, const aclTensor* self, int64_t num_samples, bool replacement,
+    int64_t seed, int64_t offset, aclTensor* out);
 CANN_OPERATOR(aclnnApplyTopKTopP,  // 8.2
     const aclTensor* logits, const aclTensor* p, const aclTensor* k, aclTensor* out);
 // clang-format on

@@ -11,9 +11,9 @@ struct AttentionBlock {
   int64_t num_keys = 0;
   int64_t key_dim = 0;
   int64_t value_dim = 0;
-  const float* queries = nullptr;            // [num_rows, key_dim]
-  const float* keys = nullptr;               // [num_keys, key_dim]
-  const float* values = nullptr;             // [num_keys, value_dim]
+  const float* queries = nullptr;  // [num_rows, key_dim]
+  const float* keys = nullptr;     // [num_keys, key_dim]
+  const float* values = nullptr;   // [num_keys, value_dim]
   float scale = 1.0f;
   /// Adds the bias of one row to its scores and writes -inf where a key is masked.
   std::function<void(int64_t row, float* scores)> shape_scores;

@@ -80,11 +80,11 @@ HostView Run::view(const Operand& operand) const {
   if (!operand.is_output || operand.is_input || !operand.contiguous() || operand.count() == 0) {
     return part(operand, 0, operand.dims(), operand.meta.strides);
   }
-  return {.dtype = operand.dtype(),
-          .dims = operand.dims(),
-          .strides = operand.meta.strides,
-          .data = context_.memory.overwrite(address(operand),
-                                            static_cast<size_t>(operand.bytes()))};
+  return {
+      .dtype = operand.dtype(),
+      .dims = operand.dims(),
+      .strides = operand.meta.strides,
+      .data = context_.memory.overwrite(address(operand), static_cast<size_t>(operand.bytes()))};
 }
 
 Matrix Run::matrix(const Operand& operand, bool transposed, int64_t batch) const {

@@ -70,8 +70,12 @@ class Run {
 
   /// Inputs may be read, outputs and operands declared `in_place` written.
   HostView view(const Operand& operand) const;
-  /// The elements at `offset` + Σ index · stride only: a few blocks of a large cache without touching the rest.
-  HostView part(const Operand& operand, int64_t offset, const Dims& dims, const Dims& strides) const;
+  /// The elements at `offset` + Σ index · stride only: a few blocks of a large cache without
+  /// touching the rest.
+  HostView part(const Operand& operand,
+                int64_t offset,
+                const Dims& dims,
+                const Dims& strides) const;
   /// The last two dims of an operand as the rows of a product: its row r, or its column r when
   /// `transposed`. `batch` counts matrices of the leading dims in row-major order.
   Matrix matrix(const Operand& operand, bool transposed, int64_t batch = 0) const;
@@ -148,9 +152,10 @@ aclnnStatus phase1(const char* name,
                    aclOpExecutor** executor,
                    const std::function<void(Phase1&)>& build);
 
-/// Memory that matrix and attention operators ask for on top of their own needs, as the vendor's
-/// do.
-constexpr int64_t kSystemWorkspace = int64_t{16} << 20;
+/// Memory that operators of the cube unit ask for on top of their own needs, as the vendor's do;
+/// and those of the vector unit with a plan of their own.
+constexpr int64_t kCubeWorkspace = int64_t{16} << 20;
+constexpr int64_t kVectorWorkspace = int64_t{32} << 10;
 
 }  // namespace emulator
 

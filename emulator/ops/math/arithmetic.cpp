@@ -148,7 +148,7 @@ T quotient(T a, T b) {
   }
 }
 
-void div(Phase1& op, const Operand& self, const Operand& other, const Operand& out) {
+void divide(Phase1& op, const Operand& self, const Operand& other, const Operand& out) {
   for (const Operand* operand : {&self, &other, &out}) numeric(op, *operand);
   broadcast_to(op, self, other, out);
   const aclDataType compute = quotient_type(promote(self.dtype(), other.dtype()));
@@ -156,7 +156,7 @@ void div(Phase1& op, const Operand& self, const Operand& other, const Operand& o
   binary(op, self, other, out, compute, []<typename T>(T a, T b) { return quotient(a, b); });
 }
 
-void divs(Phase1& op, const Operand& self, const Scalar& other, const Operand& out) {
+void divide_by(Phase1& op, const Operand& self, const Scalar& other, const Operand& out) {
   for (const Operand* operand : {&self, &out}) numeric(op, *operand);
   op.dims_are(out, self.dims());
   const aclDataType compute = quotient_type(with_scalar(self, other));
@@ -168,10 +168,7 @@ void divs(Phase1& op, const Operand& self, const Scalar& other, const Operand& o
 }  // namespace
 }  // namespace emulator
 
-using emulator::Operand;
-using emulator::Phase1;
-using emulator::phase1;
-using emulator::Sign;
+using namespace emulator;
 
 EMULATOR_OPERATOR(aclnnAdd,
                   const aclTensor* self,
@@ -208,7 +205,7 @@ EMULATOR_OPERATOR(aclnnInplaceAdd,
 }
 
 EMULATOR_OPERATOR(aclnnInplaceSub,
-                  const aclTensor* self,
+                  aclTensor* self,
                   const aclTensor* other,
                   const aclScalar* alpha) {
   return phase1("aclnnInplaceSub", workspace_size, executor, [&](Phase1& op) {
@@ -271,27 +268,27 @@ EMULATOR_OPERATOR(aclnnDiv, const aclTensor* self, const aclTensor* other, aclTe
   return phase1("aclnnDiv", workspace_size, executor, [&](Phase1& op) {
     const Operand a = op.input("self", self);
     const Operand b = op.input("other", other);
-    div(op, a, b, op.output("out", out));
+    divide(op, a, b, op.output("out", out));
   });
 }
 
 EMULATOR_OPERATOR(aclnnInplaceDiv, aclTensor* self, const aclTensor* other) {
   return phase1("aclnnInplaceDiv", workspace_size, executor, [&](Phase1& op) {
     const Operand a = op.in_place("selfRef", self);
-    div(op, a, op.input("other", other), a);
+    divide(op, a, op.input("other", other), a);
   });
 }
 
 EMULATOR_OPERATOR(aclnnDivs, const aclTensor* self, const aclScalar* other, aclTensor* out) {
   return phase1("aclnnDivs", workspace_size, executor, [&](Phase1& op) {
     const Operand a = op.input("self", self);
-    divs(op, a, op.scalar("other", other), op.output("out", out));
+    divide_by(op, a, op.scalar("other", other), op.output("out", out));
   });
 }
 
 EMULATOR_OPERATOR(aclnnInplaceDivs, aclTensor* self, const aclScalar* other) {
   return phase1("aclnnInplaceDivs", workspace_size, executor, [&](Phase1& op) {
     const Operand a = op.in_place("selfRef", self);
-    divs(op, a, op.scalar("other", other), a);
+    divide_by(op, a, op.scalar("other", other), a);
   });
 }

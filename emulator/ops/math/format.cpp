@@ -172,7 +172,7 @@ EMULATOR_OPERATOR(aclnnNpuFormatCast, const aclTensor* source, aclTensor* target
                "dstTensor is [{}], srcTensor [{}]",
                fmt::join(to.dims(), ", "),
                fmt::join(from.dims(), ", "));
-    op.workspace(kSystemWorkspace);
+    op.workspace(kVectorWorkspace);
     op.run([=](const Run& run) {
       const int64_t rows = from.dim(-2);
       const int64_t columns = from.dim(-1);

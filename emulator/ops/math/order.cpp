@@ -149,7 +149,7 @@ EMULATOR_OPERATOR(aclnnTopk,
     if (!expected.empty()) expected[static_cast<size_t>(axis)] = k;
     op.dims_are(best, expected);
     op.dims_are(where, expected);
-    op.workspace(from.count() * 8 + kSystemWorkspace);
+    op.workspace(from.count() * 8 + kVectorWorkspace);
     op.run([=](const Run& run) {
       order_lines(run.view(from), axis, k, largest, run.view(best), run.view(where));
     });
@@ -176,7 +176,7 @@ EMULATOR_OPERATOR(aclnnSort,
                axis);
     op.dims_are(sorted, from.dims());
     op.dims_are(where, from.dims());
-    op.workspace(from.count() * 16 + kSystemWorkspace);
+    op.workspace(from.count() * 16 + kVectorWorkspace);
     op.run([=](const Run& run) {
       const HostView view = run.view(from);
       const int64_t size = view.dims.empty() ? 1 : view.dims[static_cast<size_t>(axis)];

@@ -74,7 +74,7 @@ EMULATOR_OPERATOR(aclnnSwiGlu, const aclTensor* x, int64_t dim, const aclTensor*
     Dims expected = from.dims();
     expected[static_cast<size_t>(axis)] = size / 2;
     op.dims_are(to, expected);
-    op.workspace(kSystemWorkspace);
+    op.workspace(kVectorWorkspace);
     op.run([=](const Run& run) {
       const HostView whole = run.view(from);
       const HostView gate = sliced(whole, axis, 0, size / 2);

@@ -178,7 +178,7 @@ EMULATOR_OPERATOR(aclnnScatterNdUpdate,
     Dims expected(index.dims().begin(), index.dims().end() - 1);
     expected.insert(expected.end(), target.dims().begin() + depth, target.dims().end());
     op.dims_are(values, expected);
-    op.workspace(kSystemWorkspace);
+    op.workspace(kVectorWorkspace);
     op.run([=](const Run& run) {
       const std::vector<int64_t> numbers = load_all<int64_t>(run.view(index));
       const HostView from = run.view(values);
@@ -200,8 +200,7 @@ EMULATOR_OPERATOR(aclnnScatterNdUpdate,
             offset += checked(run, index, numbers[next++], target.dim(axis)) *
                       steps[static_cast<size_t>(axis)];
           }
-          update.data =
-              from.data + (at[0] + i * nest.strides[0][0]) * element_bytes(from.dtype);
+          update.data = from.data + (at[0] + i * nest.strides[0][0]) * element_bytes(from.dtype);
           copy_elements(update, run.part(target, offset, row_dims, row_strides));
         }
       });

@@ -56,7 +56,7 @@ int64_t copy_bytes(const Operand& operand) {
 }
 
 void plan(Phase1& op, const Operand& a, const Operand& b, double num_products) {
-  op.workspace(kSystemWorkspace + copy_bytes(a) + copy_bytes(b));
+  op.workspace(kCubeWorkspace + copy_bytes(a) + copy_bytes(b));
   op.flops(2 * num_products);
 }
 

@@ -234,7 +234,7 @@ EMULATOR_OPERATOR(aclnnAddRmsNormDynamicQuant,
         };
     check(smooth1, quantised1, factors1);
     if (smooth2) check(smooth2, quantised2, factors2);
-    op.workspace(a.bytes() + kSystemWorkspace);
+    op.workspace(a.bytes() + kVectorWorkspace);
     op.run([=](const Run& run) {
       const std::vector<float> weights = load_all<float>(run.view(weight));
       const Rows left(run.view(a), 1);

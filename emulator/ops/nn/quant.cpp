@@ -29,7 +29,7 @@ void dynamic_quant(Phase1& op,
     op.same_dtype(x, *smooth);
     op.dims_are(*smooth, {x.dim(-1)});
   }
-  op.workspace(kSystemWorkspace);
+  op.workspace(kVectorWorkspace);
   op.run([=](const Run& run) {
     std::vector<float> values = load_all<float>(run.view(x));
     if (smooth) scale_columns(values, load_all<float>(run.view(*smooth)));

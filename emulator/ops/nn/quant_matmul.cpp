@@ -134,7 +134,7 @@ struct QuantMatmul {
 
 void finish(Phase1& op, const QuantMatmul& product) {
   product.check(op);
-  op.workspace(kSystemWorkspace);
+  op.workspace(kCubeWorkspace);
   op.flops(2.0 * static_cast<double>(product.m()) * static_cast<double>(product.n() * product.k()));
   op.run([product](const Run& run) { product.compute(run); });
 }
@@ -349,7 +349,7 @@ EMULATOR_OPERATOR(aclnnWeightQuantBatchMatmulV2,
     op.require(quant_scale == nullptr && quant_offset == nullptr,
                "quantScaleOptional and quantOffsetOptional must be null");
     product.check(op);
-    op.workspace(kSystemWorkspace);
+    op.workspace(kCubeWorkspace);
     op.flops(2.0 * static_cast<double>(product.x.count()) * static_cast<double>(product.n()));
     op.run([product](const Run& run) { product.compute(run); });
   });

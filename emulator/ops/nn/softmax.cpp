@@ -18,7 +18,7 @@ void softmax(Phase1& op, const Operand& from, int64_t dim, const Operand& to, Fo
   op.dtype_in(to, {ACL_FLOAT, ACL_FLOAT16, ACL_BF16, ACL_DOUBLE});
   const int64_t axis = op.axis("dim", dim, from.rank());
   op.dims_are(to, from.dims());
-  op.workspace(kSystemWorkspace);
+  op.workspace(kVectorWorkspace);
   op.run([=](const Run& run) {
     const HostView source = run.view(from);
     const HostView target = run.view(to);
@@ -118,7 +118,7 @@ EMULATOR_OPERATOR(aclnnApplyTopKTopP,
       op.dtype_in(*top_k, {ACL_INT32});
       op.dims_are(*top_k, {from.dim(0)});
     }
-    op.workspace(from.count() * 16 + kSystemWorkspace);
+    op.workspace(from.count() * 16 + kVectorWorkspace);
     op.run([=](const Run& run) {
       const HostView source = run.view(from);
       const HostView target = run.view(to);

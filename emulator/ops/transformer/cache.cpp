@@ -50,16 +50,14 @@ struct Pages {
         continue;
       }
       std::vector<std::byte> line(static_cast<size_t>(heads * dim * element_bytes(all.dtype)));
-      const HostView dense = {.dtype = all.dtype,
-                              .dims = {heads, dim},
-                              .strides = {dim, 1},
-                              .data = line.data()};
+      const HostView dense = {
+          .dtype = all.dtype, .dims = {heads, dim}, .strides = {dim, 1}, .data = line.data()};
       copy_elements(row, dense);
       HostView split = dense;
       split.dims = {heads * dim / width, width};
       split.strides = {width, 1};
-      const HostView to = run.part(
-          cache, block * steps[0] + place * steps[2], split.dims, {steps[1], steps[3]});
+      const HostView to =
+          run.part(cache, block * steps[0] + place * steps[2], split.dims, {steps[1], steps[3]});
       copy_elements(split, to);
     }
   }
@@ -105,13 +103,13 @@ EMULATOR_OPERATOR(aclnnScatterPaKvCache,
     if (has_values) {
       values.check(op);
       op.same_dtype(keys.tokens, values.tokens);
-      op.require(values.tokens.dim(0) == keys.tokens.dim(0) &&
-                     values.num_slots() == keys.num_slots(),
-                 "key and value differ in tokens or slots");
+      op.require(
+          values.tokens.dim(0) == keys.tokens.dim(0) && values.num_slots() == keys.num_slots(),
+          "key and value differ in tokens or slots");
     }
     op.dtype_in(slots, {ACL_INT32, ACL_INT64});
     op.dims_are(slots, {keys.tokens.dim(0)});
-    op.workspace(kSystemWorkspace);
+    op.workspace(kVectorWorkspace);
     op.run([=](const Run& run) {
       const std::vector<int64_t> places = load_all<int64_t>(run.view(slots));
       std::unordered_set<int64_t> seen;

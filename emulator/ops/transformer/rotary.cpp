@@ -1,4 +1,5 @@
-// Rotary position embedding: RotaryPositionEmbedding, ApplyRotaryPosEmb and V2, RopeWithSinCosCache.
+// Rotary position embedding: RotaryPositionEmbedding, ApplyRotaryPosEmb and V2,
+// RopeWithSinCosCache.
 #include <array>
 
 #include "device/ascend/cann_ops.h"
@@ -10,7 +11,8 @@ namespace {
 enum class Mode { half, interleave, quarter };
 
 /// out = x · cos + rotated(x) · sin along one head of `dim` values.
-void rotate(Mode mode, int64_t dim, const float* x, const float* cos, const float* sin, float* out) {
+void rotate(
+    Mode mode, int64_t dim, const float* x, const float* cos, const float* sin, float* out) {
   const auto pair = [&](int64_t a, int64_t b) {
     const float first = x[a] * cos[a] - x[b] * sin[a];
     out[b] = x[b] * cos[b] + x[a] * sin[b];
@@ -39,8 +41,7 @@ void rotate_all(
   const int64_t dim = x.dims[at];
   std::array<std::vector<float>, 4> rows;
   for (auto& row : rows) row.resize(static_cast<size_t>(dim));
-  const std::array<HostView, 4> views = {
-      x, broadcast(cos, x.dims), broadcast(sin, x.dims), out};
+  const std::array<HostView, 4> views = {x, broadcast(cos, x.dims), broadcast(sin, x.dims), out};
   for_each_line<4>(views, last, [&](const std::array<int64_t, 4>& offsets) {
     for (size_t i = 0; i < 3; ++i) {
       load_row(views[i].dtype,
@@ -65,13 +66,13 @@ void same_floats(const Phase1& op, std::initializer_list<const Operand*> operand
   }
 }
 
-/// The forms of cos and sin that the layouts allow, as which dims before the last are x's own (the others are 1).
-/// No argument names the layout, so that any layout's form passes.
-constexpr std::array<std::array<bool, 3>, 6> kForms = {{{false, true, false},   // BSND 1S1D
-                                                        {true, true, false},    // BSND BS1D
-                                                        {true, true, true},     // x's own dims
-                                                        {false, false, true},   // BNSD 11SD
-                                                        {true, false, true},    // BNSD B1SD
+/// The forms of cos and sin that the layouts allow, as which dims before the last are x's own (the
+/// others are 1). No argument names the layout, so that any layout's form passes.
+constexpr std::array<std::array<bool, 3>, 6> kForms = {{{false, true, false},    // BSND 1S1D
+                                                        {true, true, false},     // BSND BS1D
+                                                        {true, true, true},      // x's own dims
+                                                        {false, false, true},    // BNSD 11SD
+                                                        {true, false, true},     // BNSD B1SD
                                                         {true, false, false}}};  // SBND S11D
 
 bool allowed_form(const Operand& x, const Operand& cos) {
@@ -147,7 +148,7 @@ void apply_rotary(Phase1& op,
                     q.dim(-2),
                     k.dim(-2),
                     dim);
-  op.workspace(kSystemWorkspace);
+  op.workspace(kVectorWorkspace);
   op.run([=](const Run& run) {
     const HostView cosines = run.view(c);
     const HostView sines = run.view(s);
@@ -188,7 +189,7 @@ EMULATOR_OPERATOR(aclnnRotaryPositionEmbedding,
     op.dims_are(to, from.dims());
     op.contiguous(to);
     op.require(!overlap(from, to), "out must not overlap x");
-    op.workspace(kSystemWorkspace);
+    op.workspace(kVectorWorkspace);
     const Mode how = mode == 0 ? Mode::half : mode == 1 ? Mode::interleave : Mode::quarter;
     op.run([=](const Run& run) {
       rotate_all(how, run.view(from), run.view(c), run.view(s), run.view(to));
@@ -272,7 +273,7 @@ EMULATOR_OPERATOR(aclnnRopeWithSinCosCache,
       op.dims_are(*out, in->dims());
       op.contiguous(*out);
     }
-    op.workspace(kSystemWorkspace);
+    op.workspace(kVectorWorkspace);
     op.run([=](const Run& run) {
       const std::vector<int64_t> rows = load_all<int64_t>(run.view(at));
       const HostView cache = run.view(table);

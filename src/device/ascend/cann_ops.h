@@ -54,7 +54,7 @@ CANN_OPERATOR(aclnnInplaceAdds, const aclTensor* self, const aclScalar* other,
     const aclScalar* alpha);
 CANN_OPERATOR(aclnnSub, const aclTensor* self, const aclTensor* other, const aclScalar* alpha,
     aclTensor* out);
-CANN_OPERATOR(aclnnInplaceSub, const aclTensor* self, const aclTensor* other,
+CANN_OPERATOR(aclnnInplaceSub, aclTensor* self, const aclTensor* other,
     const aclScalar* alpha);
 CANN_OPERATOR(aclnnMul, const aclTensor* self, const aclTensor* other, aclTensor* out);
 CANN_OPERATOR(aclnnInplaceMul, aclTensor* self, const aclTensor* other);
@@ -67,7 +67,7 @@ CANN_OPERATOR(aclnnInplaceDivs, aclTensor* self, const aclScalar* other);
 CANN_OPERATOR(aclnnCos, const aclTensor* self, aclTensor* out);
 CANN_OPERATOR(aclnnSin, const aclTensor* self, aclTensor* out);
 CANN_OPERATOR(aclnnPowScalarTensor, const aclScalar* self, const aclTensor* exponent,
-    aclTensor* out);
+    const aclTensor* out);
 
 // ---- copies, fills, shapes --------------------------------------------------------------------
 CANN_OPERATOR(aclnnCast, const aclTensor* self, aclDataType dtype, aclTensor* out);
@@ -219,6 +219,8 @@ CANN_OPERATOR(aclnnTopk, const aclTensor* self, int64_t k, int64_t dim, bool lar
     aclTensor* values, aclTensor* indices);
 CANN_OPERATOR(aclnnSort, const aclTensor* self, bool stable, int64_t dim, bool descending,
     aclTensor* values, aclTensor* indices);
+CANN_OPERATOR(aclnnMultinomial, const aclTensor* self, int64_t num_samples, bool replacement,
+    int64_t seed, int64_t offset, aclTensor* out);
 CANN_OPERATOR(aclnnApplyTopKTopP,  // 8.2
     const aclTensor* logits, const aclTensor* p, const aclTensor* k, aclTensor* out);
 // clang-format on

@@ -1,0 +1,2 @@
+#define EMULATOR_ISA generic
+#include "emulator/ops/kernels/table.inc"

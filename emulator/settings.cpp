@@ -17,7 +17,7 @@ constexpr uint64_t kGiB = uint64_t{1} << 30;
 
 // Core counts and cache of the platform files of CANN 8.1.
 const std::array<Soc, 6>& known_socs() {
-  static const std::array<Soc, 6> socs{{
+  static const std::array<Soc, 6> kSocs{{
       {"Ascend910B1", 24, 48, int64_t{192} << 20, true},
       {"Ascend910B2", 24, 48, int64_t{192} << 20, true},
       {"Ascend910B3", 20, 40, int64_t{192} << 20, true},
@@ -25,7 +25,7 @@ const std::array<Soc, 6>& known_socs() {
       {"Ascend910_9391", 24, 48, int64_t{192} << 20, true},
       {"Ascend310P3", 8, 7, int64_t{16} << 20, false},
   }};
-  return socs;
+  return kSocs;
 }
 
 [[noreturn]] void stop(const std::string& message) {

@@ -57,13 +57,13 @@ int version() {
 std::string root() { return std::string(FASTCHAT_EMULATOR_DIR) + "/" + dotted_version(); }
 
 void* find(const char* name) {
-  static const std::vector<void*> handles = open_all();
+  static const std::vector<void*> kHandles = open_all();
   static std::mutex mutex;
   static std::map<std::string, void*> found;
   const std::lock_guard lock(mutex);
   const auto [entry, is_new] = found.try_emplace(name, nullptr);
-  for (size_t i = 0; is_new && i < handles.size() && entry->second == nullptr; ++i) {
-    entry->second = dlsym(handles[i], name);
+  for (size_t i = 0; is_new && i < kHandles.size() && entry->second == nullptr; ++i) {
+    entry->second = dlsym(kHandles[i], name);
   }
   return entry->second;
 }

@@ -71,7 +71,7 @@ Enum wrong(int value) {
 }
 
 const std::vector<Refusal>& runtime_refusals() {
-  static const std::vector<Refusal> table{
+  static const std::vector<Refusal> kTable{
       // devices and contexts
       {"a device that is not there", 107001, [](World&) { return CANN(aclrtSetDevice)(4); }},
       {"a negative device", 107001, [](World&) { return CANN(aclrtSetDevice)(-1); }},
@@ -319,12 +319,12 @@ const std::vector<Refusal>& runtime_refusals() {
        [](World& w) { return CANN(aclmdlRICaptureTaskUpdateBegin)(w.stream.get(), w.ex); },
        810},
   };
-  return table;
+  return kTable;
 }
 
 // Each of these is made inside a capture of the stream, which it spoils.
 const std::vector<Refusal>& capture_refusals() {
-  static const std::vector<Refusal> table{
+  static const std::vector<Refusal> kTable{
       {"beginning twice",
        107027,
        [](World& w) {
@@ -414,7 +414,7 @@ const std::vector<Refusal>& capture_refusals() {
          return CANN(aclrtMemsetAsync)(w.bytes.get(), 64, 0, 64, w.stream.get());
        }},
   };
-  return table;
+  return kTable;
 }
 
 // HCCL, with a communicator of one rank.
@@ -433,7 +433,7 @@ const std::vector<CollectiveRefusal>& collective_refusals() {
                          aclrtStream stream) {
     return CANN(HcclAllReduce)(send, receive, 16, dtype, op, comm, stream);
   };
-  static const std::vector<CollectiveRefusal> table{
+  static const std::vector<CollectiveRefusal> kTable{
       {"no communicator",
        HCCL_E_PTR,
        [=](World& w, HcclComm) {
@@ -535,7 +535,7 @@ const std::vector<CollectiveRefusal>& collective_refusals() {
          return CANN(HcclCommInitAll)(2, devices, comms);
        }},
   };
-  return table;
+  return kTable;
 }
 
 class RefusalTest : public CannTest {};

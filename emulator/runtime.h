@@ -151,7 +151,7 @@ struct Runtime {
   Runtime();
 
   std::mutex mutex;
-  bool initialised = false;
+  std::atomic<bool> initialised{false};
   bool finalised = false;
   uint64_t init_count = 0;
   bool stopping = false;                     // the process ends

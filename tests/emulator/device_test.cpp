@@ -142,9 +142,9 @@ TEST_P(VisibleDevices, FollowsTheVendorsGrammar) {
 }
 
 const std::string& many_zeros() {
-  static const std::string text =
+  static const std::string kText =
       "0,1," + std::string(123, '0') + "2,3";  // the 128th character ends in the third id
-  return text;
+  return kText;
 }
 
 INSTANTIATE_TEST_SUITE_P(Grammar,

@@ -157,9 +157,9 @@ TEST_F(EventTest, CallbacksRunInStreamOrder) {
   DeviceBytes bytes(64);
   PinnedBytes host(64);
   struct Seen {
-    const char* byte;
+    const uint8_t* byte;
     int value = -1;
-  } seen{host.get<char>()};
+  } seen{host.get<uint8_t>()};
   std::atomic<bool> stop{false};
   uint64_t id = 0;
   std::atomic<bool> ready{false};

@@ -281,7 +281,7 @@ bool AddressSpace::is_device_address(uintptr_t address) const {
 
 AddressSpace::Resolved AddressSpace::resolve(uintptr_t address,
                                              size_t bytes,
-                                             const std::function<bool(int owner)>& may_reach,
+                                             uint64_t reachable,
                                              bool all_written) {
   Resolved resolved;
   const auto fail = [&](std::string why) {
@@ -306,7 +306,8 @@ AddressSpace::Resolved AddressSpace::resolve(uintptr_t address,
                                     end - position));
     }
     const Block& block = at->second;
-    if (!may_reach(block.storage->card())) {
+    if ((reachable & card_bit(block.storage->card())) == 0) {
+      resolved.out_of_reach = true;
       return fail(fmt::format("{:#x} is memory of card {}, to which there is no peer access",
                               address,
                               block.storage->card()));

@@ -7,7 +7,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -18,6 +17,8 @@
 namespace emulator {
 
 inline constexpr int kMaxCards = 64;
+/// Sets of cards are bits.
+constexpr uint64_t card_bit(int card) { return uint64_t{1} << card; }
 
 /// Which parts of a piece of memory were touched. A part is filled with 0xFF when it is touched
 /// first.
@@ -95,13 +96,11 @@ class AddressSpace {
     std::byte* bytes = nullptr;  // null: `why` says what is wrong
     std::vector<std::shared_ptr<Storage>> storage;
     std::string why;
+    bool out_of_reach = false;  // `why` it failed: the memory of a card that is not reachable
   };
   /// Where the host finds the bytes. They must lie in one block, or in mappings side by side, of
-  /// cards that `may_reach`.
-  Resolved resolve(uintptr_t address,
-                   size_t bytes,
-                   const std::function<bool(int owner)>& may_reach,
-                   bool all_written);
+  /// cards whose bits are set in `reachable`.
+  Resolved resolve(uintptr_t address, size_t bytes, uint64_t reachable, bool all_written);
 
   /// Everything that `allocate` gave for the card goes.
   void release_card(int card);

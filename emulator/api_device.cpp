@@ -2,6 +2,7 @@
 // NOLINTBEGIN(readability-identifier-naming): the vendor's names.
 #include <utility>
 
+#include "emulator/address_space.h"
 #include "emulator/capture.h"
 #include "emulator/entry.h"
 #include "emulator/memory.h"
@@ -227,7 +228,7 @@ aclError aclrtDeviceEnablePeerAccess(int32_t peer, uint32_t flags) {
     if (&other == context->card)
       refuse_call(ACL_ERROR_INVALID_PARAM, "a device is no peer of itself");
     const std::lock_guard lock(runtime().mutex);
-    context->card->reaches.insert(other.id);
+    context->card->reaches |= card_bit(other.id);
   });
 }
 
@@ -236,7 +237,8 @@ aclError aclrtDeviceDisablePeerAccess(int32_t peer) {
     const auto context = require_context();
     const Card& other = require_card(peer);
     const std::lock_guard lock(runtime().mutex);
-    if (context->card->reaches.erase(other.id) == 0) {
+    const uint64_t before = context->card->reaches.fetch_and(~card_bit(other.id));
+    if ((before & card_bit(other.id)) == 0) {
       refuse_call(ACL_ERROR_INVALID_PARAM,
                   fmt::format("peer access to device {} is not enabled", peer));
     }

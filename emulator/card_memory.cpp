@@ -17,13 +17,10 @@ std::byte nothing[1];
 
 std::byte* CardMemory::find(const void* address, size_t bytes, bool all_written) {
   if (bytes == 0) return nothing;
-  const auto may_reach = [&](int owner) {
-    if (owner == card_) return true;
-    const std::lock_guard lock(runtime().mutex);
-    return runtime().cards[static_cast<size_t>(card_)]->reaches.count(owner) > 0;
-  };
+  const uint64_t reachable =
+      card_bit(card_) | runtime().cards[static_cast<size_t>(card_)]->reaches.load();
   auto found =
-      address_space().resolve(reinterpret_cast<uintptr_t>(address), bytes, may_reach, all_written);
+      address_space().resolve(reinterpret_cast<uintptr_t>(address), bytes, reachable, all_written);
   if (found.bytes == nullptr) throw DeviceFault{ACL_ERROR_RT_AICORE_EXCEPTION, found.why};
   used_.insert(used_.end(), found.storage.begin(), found.storage.end());
   return found.bytes;

@@ -15,12 +15,15 @@ namespace emulator {
 namespace {
 
 // Another card's memory takes part in a copy only when both sides have been told of each other.
-bool may_copy(int card, int owner) {
-  if (owner == card) return true;
-  const std::lock_guard lock(runtime().mutex);
+uint64_t copies_with(int card) {
   const auto& cards = runtime().cards;
-  return cards[static_cast<size_t>(card)]->reaches.count(owner) > 0 &&
-         cards[static_cast<size_t>(owner)]->reaches.count(card) > 0;
+  uint64_t reachable = card_bit(card);
+  for (const auto& other : cards) {
+    const bool there = (cards[static_cast<size_t>(card)]->reaches & card_bit(other->id)) != 0;
+    const bool back = (other->reaches & card_bit(card)) != 0;
+    if (there && back) reachable |= card_bit(other->id);
+  }
+  return reachable;
 }
 
 // What keeps the storage of a range alive and the host's pointer to it.
@@ -41,15 +44,11 @@ Reached reach(int card, const void* address, size_t bytes, bool all_written) {
   if (!address_space().is_device_address(at)) {
     return {static_cast<std::byte*>(const_cast<void*>(address)), {}};
   }
-  bool no_peer = false;
-  const auto may_reach = [&](int owner) {
-    const bool may = may_copy(card, owner);
-    no_peer = no_peer || !may;
-    return may;
-  };
-  auto found = address_space().resolve(at, bytes, may_reach, all_written);
+  auto found = address_space().resolve(at, bytes, copies_with(card), all_written);
   if (found.bytes == nullptr) {
-    throw DeviceFault{no_peer ? ACL_ERROR_RT_DRV_INTERNAL_ERROR : ACL_ERROR_RT_SYS_DMA, found.why};
+    const aclError code =
+        found.out_of_reach ? ACL_ERROR_RT_DRV_INTERNAL_ERROR : ACL_ERROR_RT_SYS_DMA;
+    throw DeviceFault{code, found.why};
   }
   return {found.bytes, std::move(found.storage)};
 }

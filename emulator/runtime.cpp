@@ -239,7 +239,7 @@ void reset_card(std::unique_lock<std::mutex>& lock, Card& card) {
   card.set_count = 0;
   card.num_streams = 0;
   card.num_events = 0;
-  card.reaches.clear();
+  card.reaches = 0;
   card.fault = ACL_SUCCESS;
   card.why.clear();
 }

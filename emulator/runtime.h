@@ -13,7 +13,6 @@
 #include <mutex>
 #include <optional>
 #include <random>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -138,8 +137,8 @@ struct Card {
   std::map<uintptr_t, uint64_t> charged;  // address of an allocation → bytes of its pages
   int set_count = 0;
   std::shared_ptr<Context> default_context;
-  std::set<int> reaches;         // cards whose memory this one may access
-  aclError fault = ACL_SUCCESS;  // after an exception nothing works until the card is reset
+  std::atomic<uint64_t> reaches{0};  // cards whose memory this one may access
+  aclError fault = ACL_SUCCESS;      // after an exception nothing works until the card is reset
   std::string why;
   int num_streams = 0;  // graphs included
   int num_events = 0;

@@ -12,81 +12,13 @@
 #include "base/bounded_queue.h"
 #include "base/log.h"
 #include "engine/kv_cache.h"
+#include "engine/step_layout.h"
 
 namespace fastchat::engine {
 namespace {
 
 using device::DType;
 using ops::TensorView;
-
-constexpr std::size_t kAlignment = 64;
-
-constexpr std::size_t align_up(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-
-/// Counts of a step, or their upper bounds.
-struct StepShape {
-  std::size_t num_tokens = 0;
-  std::size_t num_seqs = 0;
-  std::size_t block_table_entries = 0;
-  std::size_t num_logits = 0;
-  std::size_t num_targets = 0;
-  std::size_t num_source_steps = 0;
-};
-
-/// Where a step's integer arrays lie in its staging memory, in bytes. The same on host and device.
-struct StepLayout {
-  explicit StepLayout(const StepShape& shape) {
-    tokens = take(shape.num_tokens);
-    positions = take(shape.num_tokens);
-    slots = take(shape.num_tokens);
-    query_starts = take(shape.num_seqs + 1);
-    context_lens = take(shape.num_seqs);
-    block_table = take(shape.block_table_entries);
-    logits_rows = take(shape.num_logits);
-    targets = take(shape.num_targets);
-    for (std::size_t i = 0; i < shape.num_source_steps; ++i) {
-      const std::size_t offset = take(shape.num_tokens);
-      if (i == 0) sources = offset;
-    }
-  }
-
-  std::size_t tokens = 0;
-  std::size_t positions = 0;
-  std::size_t slots = 0;
-  std::size_t query_starts = 0;
-  std::size_t context_lens = 0;
-  std::size_t block_table = 0;
-  std::size_t logits_rows = 0;
-  std::size_t targets = 0;
-  std::size_t sources = 0;  // one array of num_tokens per source step, aligned each
-  std::size_t size_bytes = 0;
-
- private:
-  std::size_t take(std::size_t count) {
-    const std::size_t offset = size_bytes;
-    size_bytes += align_up(count * sizeof(std::int32_t));
-    return offset;
-  }
-};
-
-/// Where a step's results lie in its output memory, in bytes.
-struct OutputLayout {
-  OutputLayout(std::size_t num_logits, std::size_t max_logprobs) {
-    const std::size_t row = align_up(num_logits * sizeof(std::int32_t));
-    const std::size_t top = align_up(num_logits * max_logprobs * sizeof(std::int32_t));
-    logprobs = row;
-    top_tokens = 2 * row;
-    top_logprobs = top_tokens + top;
-    size_bytes = top_logprobs + top;
-  }
-  std::size_t tokens = 0;
-  std::size_t logprobs = 0;
-  std::size_t top_tokens = 0;
-  std::size_t top_logprobs = 0;
-  std::size_t size_bytes = 0;
-};
 
 /// Tells one rank thread that another has enqueued its part of a step, so that events recorded
 /// there may be waited for.

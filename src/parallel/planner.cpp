@@ -102,13 +102,15 @@ struct Rates {
   double decode_s = 0;
 };
 
-Rates rates_of(const StageCosts& costs, const std::vector<Stage>& stages) {
+Rates rates_of(const StageCosts& costs,
+               const std::vector<Stage>& stages,
+               Overheads overheads = Overheads::counted) {
   Rates sum;
   Rates slowest;
   for (const Stage& stage : stages) {
-    const double prefill = costs.prefill_s(stage.group, stage.first, stage.last);
+    const double prefill = costs.prefill_s(stage.group, stage.first, stage.last, overheads);
     const double decode =
-        costs.decode_s(stage.group, stage.first, stage.last, costs.micro_batch_seqs());
+        costs.decode_s(stage.group, stage.first, stage.last, costs.micro_batch_seqs(), overheads);
     sum.prefill_s += prefill;
     sum.decode_s += decode;
     slowest.prefill_s = std::max(slowest.prefill_s, prefill);
@@ -148,19 +150,16 @@ Rates single_device_rates(const PlanRequest& request) {
         return speed_of(a) < speed_of(b);
       });
   single.devices = {*fastest};
-  StageCosts costs(single, {.steps_in_flight = 1});
-  costs.set_ideal(true);
-  return rates_of(costs, {{0, 0, costs.num_layers()}});
+  const StageCosts costs(single, {.steps_in_flight = 1});
+  return rates_of(costs, {{0, 0, costs.num_layers()}}, Overheads::left_out);
 }
 
 SpeedBound speed_bound(const PlanRequest& request,
-                       StageCosts& costs,
+                       const StageCosts& costs,
                        const std::vector<Stage>& stages) {
   SpeedBound bound;
   bound.estimated_s = estimated_s(request, costs, stages);
-  costs.set_ideal(true);
-  const Rates rates = rates_of(costs, stages);
-  costs.set_ideal(false);
+  const Rates rates = rates_of(costs, stages, Overheads::left_out);
   const Rates single = single_device_rates(request);
   const double streams =
       static_cast<double>(std::max<std::int64_t>(1, request.workload.num_streams));
@@ -186,7 +185,7 @@ std::string_view bound_name(const PlanRequest& request,
 
 /// The best plan of one layout; nullopt when it does not hold the promised context.
 std::optional<Plan> plan_layout(const PlanRequest& request, const Layout& layout) {
-  StageCosts costs(request, layout);
+  const StageCosts costs(request, layout);
   const std::int64_t block_size = request.sizes.kv_block_size;
   const std::int64_t promise = blocks_for(request.max_model_len, block_size);
   std::optional<std::int64_t> num_blocks = most_blocks(costs, most_blocks_allowed(request, costs));

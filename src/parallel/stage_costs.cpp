@@ -145,16 +145,17 @@ std::uint64_t StageCosts::kv_per_block() const {
 }
 
 /// Seconds of the meetings of a group in `num_layers` layers: two all-reduces each.
-double StageCosts::meeting_s(int device, double tokens, int num_layers) const {
+double StageCosts::meeting_s(int device, double tokens, int num_layers, Overheads overheads) const {
   if (group_size() == 1) return 0.0;
   const Member& here = member(device);
   const double ranks = group_size();
   const double bytes = tokens * number(here.sizes.hidden_size) * sizeof(float);
   const double transfer = 2.0 * (ranks - 1) / ranks * bytes / here.speed.link_bytes_per_s;
-  return 2.0 * num_layers * (transfer + (ideal_ ? 0.0 : here.speed.all_reduce_s));
+  return 2.0 * num_layers *
+         (transfer + (overheads == Overheads::counted ? here.speed.all_reduce_s : 0.0));
 }
 
-double StageCosts::prefill_s(int group, int first, int last) const {
+double StageCosts::prefill_s(int group, int first, int last, Overheads overheads) const {
   const Workload& work = request_.workload;
   const double prompt = number(std::max<std::int64_t>(1, work.prompt_len));
   // What a step spreads its fixed costs over.
@@ -172,14 +173,16 @@ double StageCosts::prefill_s(int group, int first, int last) const {
                          (first == 0 ? number(here.sizes.embedding_bytes) : 0.0);
     double time =
         std::max(flops / here.speed.flops_per_s, bytes / here.speed.read_bytes_per_s / step_tokens);
-    if (!ideal_) time += layers * kOpsPerLayer * here.speed.op_s / step_tokens;
-    time += meeting_s(index, step_tokens, last - first) / step_tokens;
+    if (overheads == Overheads::counted)
+      time += layers * kOpsPerLayer * here.speed.op_s / step_tokens;
+    time += meeting_s(index, step_tokens, last - first, overheads) / step_tokens;
     slowest = std::max(slowest, time);
   }
   return slowest;
 }
 
-double StageCosts::decode_s(int group, int first, int last, std::int64_t num_seqs) const {
+double StageCosts::decode_s(
+    int group, int first, int last, std::int64_t num_seqs, Overheads overheads) const {
   const Workload& work = request_.workload;
   const double context = number(work.prompt_len) + number(work.gen_len) / 2;
   const double seqs = number(num_seqs);
@@ -197,8 +200,8 @@ double StageCosts::decode_s(int group, int first, int last, std::int64_t num_seq
                              number(here.sizes.kv_block_size);
     double time =
         std::max(seqs * flops / here.speed.flops_per_s, bytes / here.speed.read_bytes_per_s);
-    if (!ideal_) time += layers * kOpsPerLayer * here.speed.op_s;
-    time += meeting_s(index, seqs, last - first);
+    if (overheads == Overheads::counted) time += layers * kOpsPerLayer * here.speed.op_s;
+    time += meeting_s(index, seqs, last - first, overheads);
     slowest = std::max(slowest, time);
   }
   return slowest;

@@ -19,6 +19,9 @@ struct Layout {
   double by_speed = 0.0;
 };
 
+/// Whether times count what starting operations and waiting for other devices cost.
+enum class Overheads : std::uint8_t { counted, left_out };
+
 class StageCosts {
  public:
   /// `request` outlives it. Throws Failure when a group cannot share the tensors: see
@@ -49,17 +52,18 @@ class StageCosts {
   std::uint64_t kv_per_block() const;
 
   /// Seconds that a group computes per prompt token, prompts being as long as the workload's.
-  double prefill_s(int group, int first, int last) const;
+  double prefill_s(int group, int first, int last, Overheads overheads = Overheads::counted) const;
   /// Seconds of one decode step of `num_seqs` sequences in the middle of their answers.
-  double decode_s(int group, int first, int last, std::int64_t num_seqs) const;
+  double decode_s(int group,
+                  int first,
+                  int last,
+                  std::int64_t num_seqs,
+                  Overheads overheads = Overheads::counted) const;
   /// Seconds that a group is busy with the whole workload.
   double busy_s(int group, int first, int last) const;
   /// Sequences of a micro-batch, and micro-batches that decode together.
   std::int64_t micro_batch_seqs() const;
   std::int64_t num_busy_micro_batches() const;
-
-  /// The same, reaching the devices' best: nothing to start, nobody to wait for.
-  void set_ideal(bool ideal) { ideal_ = ideal; }
 
  private:
   struct Member {
@@ -74,13 +78,12 @@ class StageCosts {
   const Member& member(int device) const { return members_[static_cast<std::size_t>(device)]; }
   void add_member(const ModelSizes& sizes, const DeviceBudget& device);
   std::vector<double> share_weights(int group) const;
-  double meeting_s(int device, double tokens, int num_layers) const;
+  double meeting_s(int device, double tokens, int num_layers, Overheads overheads) const;
 
   const PlanRequest& request_;
   Layout layout_;
   PlanRequest bounds_;  // of the steps, with the layout's steps in flight
   int num_layers_ = 0;
-  bool ideal_ = false;
   std::vector<TensorSplit> splits_;
   std::vector<Member> members_;
 };

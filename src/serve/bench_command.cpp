@@ -221,6 +221,25 @@ json result_json(const Case& item,
   return result;
 }
 
+/// What the plan's split allows beside one device that held the whole model; null for one device.
+json plan_json(const parallel::Plan& plan) {
+  if (plan.placement.stages.size() * static_cast<std::size_t>(plan.tensor_size) < 2) return nullptr;
+  return {{"mode", parallel::to_string(plan.mode)},
+          {"pipeline_size", plan.placement.stages.size()},
+          {"tensor_size", plan.tensor_size},
+          {"prefill_speedup", plan.speed.prefill_speedup},
+          {"decode_speedup", plan.speed.decode_speedup}};
+}
+
+std::string plan_line(const json& plan) {
+  if (plan.is_null()) return {};
+  return fmt::format(
+      fmt::runtime(text("Bound of this split: prefill {:.2f} x, decode {:.2f} x one such device\n",
+                        "该放置方式的上限：预填充为单个同类设备的 {:.2f} 倍，解码 {:.2f} 倍\n")),
+      plan["prefill_speedup"].get<double>(),
+      plan["decode_speedup"].get<double>());
+}
+
 std::string result_line(const json& result) {
   std::string line = fmt::format("{:<8} {:>6} {:>8} {:>12.1f} {:>8.0f} %",
                                  result["phase"].get<std::string>(),
@@ -360,14 +379,17 @@ int run_model(int argc, char** argv) {
   const bench::Limits limits = bench::median(readings);
   json results = json::array();
   for (const Case& item : cases) results.push_back(result_json(item, options, *model, limits));
+  const json plan = plan_json(model->plan());
   if (options.as_json) {
-    fmt::print("{}\n", json({{"limits", to_json(limits)}, {"results", results}}).dump(2));
+    fmt::print("{}\n",
+               json({{"limits", to_json(limits)}, {"plan", plan}, {"results", results}}).dump(2));
     return 0;
   }
-  fmt::print("{}{}, {}\n{:<8} {:>6} {:>8} {:>12} {:>10}\n",
+  fmt::print("{}{}, {}\n{}{:<8} {:>6} {:>8} {:>12} {:>10}\n",
              to_text(limits),
              model->name(),
              device::to_string(model->planned().dtype),
+             plan_line(plan),
              "phase",
              "batch",
              "context",

@@ -13,6 +13,7 @@
 #include "serve/command.h"
 #include "serve/command_line.h"
 #include "serve/exit_status.h"
+#include "serve/flag_checks.h"
 #include "serve/language.h"
 #include "serve/model_options.h"
 #include "serve/model_path.h"
@@ -41,6 +42,25 @@ void add_cards_option(CLI::App& app, ModelOptions& options) {
       ->excludes("--num-gpus")
       ->excludes("--gpus")
       ->group(say("Devices", "设备"));
+}
+
+void add_workload_options(CLI::App& app, parallel::Workload& workload) {
+  const std::string group = say("Several devices", "多设备");
+  app.add_option("--prompt-len",
+                 workload.prompt_len,
+                 say("prompt tokens of each of those requests", "每个请求的提示 token 数"))
+      ->check(in_range(std::int64_t{1}, std::int64_t{1} << 24))
+      ->type_name("N")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--gen-len",
+                 workload.gen_len,
+                 say("tokens that each of them is answered with; 0: prefill alone counts",
+                     "每个请求的回答 token 数；0 表示只计预填充"))
+      ->check(in_range(std::int64_t{0}, std::int64_t{1} << 24))
+      ->type_name("N")
+      ->capture_default_str()
+      ->group(group);
 }
 
 /// Cards that are not here can be planned for when --max-gpu-memory or --cards says what they have.
@@ -106,6 +126,7 @@ int run_plan(int argc, char** argv) {
       "fastchat plan");
   add_model_options(app, options);
   add_cards_option(app, options);
+  add_workload_options(app, options.parallel.workload);
   app.add_flag(
          "--json", as_json, say("as JSON (docs/plan-json.md)", "输出 JSON（见 docs/plan-json.md）"))
       ->group(say("Output", "输出"));

@@ -42,8 +42,10 @@ TEST(CpuIsa, GenericIsThereEverywhereAndComesLast) {
   const bool has_avx2 = std::find(isas.begin(), isas.end(), CpuIsa::avx2) != isas.end();
   EXPECT_TRUE(!has_avx512 || has_avx2);
   // The better level comes first, and never without the one below it.
-  const auto bf16 = std::find(isas.begin(), isas.end(), CpuIsa::avx512_bf16);
-  EXPECT_TRUE(bf16 == isas.end() || bf16[1] == CpuIsa::avx512);
+  const auto avx512_bf16 = std::find(isas.begin(), isas.end(), CpuIsa::avx512_bf16);
+  EXPECT_TRUE(avx512_bf16 == isas.end() || avx512_bf16[1] == CpuIsa::avx512);
+  const auto neon_bf16 = std::find(isas.begin(), isas.end(), CpuIsa::neon_bf16);
+  EXPECT_TRUE(neon_bf16 == isas.end() || neon_bf16[1] == CpuIsa::neon);
 }
 
 TEST(CpuIsa, EachSupportedOneCanBeChosen) {

@@ -15,9 +15,9 @@ struct Ran {
   std::string output;  // standard output only
 };
 
-Ran bench(const std::string& arguments) {
+Ran fastchat(const std::string& arguments) {
   const std::string command =
-      "env LC_ALL=C '" FASTCHAT_BINARY "' bench " + arguments + " </dev/null 2>/dev/null";
+      "env LC_ALL=C '" FASTCHAT_BINARY "' " + arguments + " </dev/null 2>/dev/null";
   std::FILE* const pipe = popen(command.c_str(), "r");
   Ran ran;
   char bytes[4096];
@@ -26,6 +26,8 @@ Ran bench(const std::string& arguments) {
   ran.status = WEXITSTATUS(pclose(pipe));
   return ran;
 }
+
+Ran bench(const std::string& arguments) { return fastchat("bench " + arguments); }
 
 TEST(BenchLimits, AreAllMeasured) {
   const Ran ran = bench("limits --repetitions 1 --json");
@@ -58,6 +60,27 @@ TEST(BenchModel, ReportsEveryCaseBesideTheLimitsAndAPeer) {
   EXPECT_DOUBLE_EQ(results[1].at("peer_tokens_per_s").get<double>(), 50.5);
   EXPECT_DOUBLE_EQ(results[1].at("ratio_to_peer").get<double>(),
                    results[1].at("tokens_per_s").get<double>() / 50.5);
+}
+
+TEST(BenchModel, QuotesTheBoundThatPlanPrintsForTheSameSplit) {
+  const std::string both = " --model-path " FASTCHAT_SOURCE_DIR
+                           "/models/demo --num-gpus 2 --parallel pipeline --prompt-len 24 "
+                           "--gen-len 0 --max-num-batched-tokens 24 --json ";
+  const Ran ran = bench("model --prefill-batch 9 --repetitions 1" + both);
+  ASSERT_EQ(ran.status, 0);
+  const Ran planned = fastchat("plan --max-model-len 25 --num-streams 9" + both);
+  ASSERT_EQ(planned.status, 0);
+  const json bound = json::parse(ran.output).at("plan");
+  EXPECT_EQ(bound.at("mode"), "pipeline");
+  EXPECT_EQ(bound.at("pipeline_size"), 2);
+  EXPECT_GT(bound.at("prefill_speedup").get<double>(), 1.0);
+  EXPECT_EQ(bound.at("prefill_speedup"),
+            json::parse(planned.output).at("speed").at("prefill_speedup"));
+
+  const Ran alone = bench("model --model-path " FASTCHAT_SOURCE_DIR
+                          "/models/demo --prompt-len 8 --gen-len 0 --repetitions 1 --json");
+  ASSERT_EQ(alone.status, 0);
+  EXPECT_TRUE(json::parse(alone.output).at("plan").is_null());
 }
 
 TEST(BenchModel, APeerThatFailsIsAnError) {

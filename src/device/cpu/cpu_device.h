@@ -18,7 +18,7 @@ namespace fastchat::device {
 
 /// Instruction sets that kernels are compiled for, in order of preference within an architecture.
 /// `generic` is plain C++ and is there on every machine.
-enum class CpuIsa : std::uint8_t { generic, avx2, avx512, avx512_bf16, neon };
+enum class CpuIsa : std::uint8_t { generic, avx2, avx512, avx512_bf16, neon, neon_bf16 };
 
 std::string_view to_string(CpuIsa isa);
 
@@ -28,8 +28,8 @@ std::string_view to_string(CpuIsa isa);
 std::vector<CpuIsa> supported_cpu_isas();
 
 /// The instruction set kernels use: the best supported one, or FASTCHAT_CPU_ISA
-/// (generic|avx2|avx512|avx512_bf16|neon) when set. Throws Failure when that names one which this
-/// machine cannot run. Logged once.
+/// (generic|avx2|avx512|avx512_bf16|neon|neon_bf16) when set. Throws Failure when that names one
+/// which this machine cannot run. Logged once.
 CpuIsa default_cpu_isa();
 
 struct CpuPlatformOptions {

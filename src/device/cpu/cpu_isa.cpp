@@ -45,7 +45,10 @@ std::vector<CpuIsa> vector_isas() {
   constexpr unsigned long kHalfPrecision = 1UL << 10;  // HWCAP_ASIMDHP of Linux's asm/hwcap.h
   constexpr unsigned long kDotProduct = 1UL << 20;     // HWCAP_ASIMDDP
   constexpr unsigned long kNeeded = kHalfPrecision | kDotProduct;
-  if ((getauxval(AT_HWCAP) & kNeeded) == kNeeded) isas.push_back(CpuIsa::neon);
+  constexpr unsigned long kBf16 = 1UL << 14;  // HWCAP2_BF16
+  const bool neon = (getauxval(AT_HWCAP) & kNeeded) == kNeeded;
+  if (neon && (getauxval(AT_HWCAP2) & kBf16) != 0) isas.push_back(CpuIsa::neon_bf16);
+  if (neon) isas.push_back(CpuIsa::neon);
 #endif
   return isas;
 }
@@ -71,6 +74,8 @@ std::string_view to_string(CpuIsa isa) {
       return "avx512_bf16";
     case CpuIsa::neon:
       return "neon";
+    case CpuIsa::neon_bf16:
+      return "neon_bf16";
   }
   return "?";
 }

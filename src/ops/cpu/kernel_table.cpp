@@ -17,6 +17,8 @@ const Kernels& kernels_of(device::CpuIsa isa) {
 #elif defined(__aarch64__)
     case device::CpuIsa::neon:
       return neon::kKernels;
+    case device::CpuIsa::neon_bf16:
+      return neon_bf16::kKernels;
 #endif
     default:
       fail("this build has no {} kernels", device::to_string(isa));

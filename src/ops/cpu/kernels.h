@@ -267,5 +267,8 @@ extern const Kernels kKernels;
 namespace neon {
 extern const Kernels kKernels;
 }
+namespace neon_bf16 {
+extern const Kernels kKernels;
+}
 
 }  // namespace fastchat::ops::cpu

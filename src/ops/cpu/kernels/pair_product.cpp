@@ -1,8 +1,10 @@
 // c (+)= x · w over panels, in pairs of bf16. Compute-bound for many rows, memory-bound for few.
 //
-// Many rows: a tile of kWideRows rows by two panels, so that a broadcast pair of x serves four
-// vectors of weights and the loads, 10 for 24 products, stay clear of what the load ports give. A
-// single panel: more rows instead. x needs no copy: the pair to broadcast lies in memory as it is.
+// Many rows: a tile of a few rows by four vectors of weights, so that the loads, 10 for 24
+// products, stay clear of what the load ports give. On AVX-512 that is two panels, and a single one
+// takes more rows instead; on NEON half a panel. Few rows on NEON take whole panels all the same,
+// so that weights are read front to back. x needs no copy: the pair to broadcast lies in memory as
+// it is.
 #include "ops/cpu/kernels/pair_product.h"
 
 #include "ops/cpu/kernels/panel_product.h"
@@ -11,11 +13,9 @@
 namespace fastchat::ops::cpu::FASTCHAT_ISA {
 namespace {
 
-// Registers: kRows * kVectors accumulators, kVectors weights and a broadcast.
+// Registers, of 32: rows * vectors accumulators, weights of every vector, and a broadcast.
 constexpr int kPanelVectors = static_cast<int>(kPanelColumns) / kLanes;
-constexpr int kWideRows = 6, kWideVectors = 2 * kPanelVectors;
-constexpr int kNarrowRows = 12, kNarrowVectors = kPanelVectors;
-static_assert(kWideRows * kWideVectors <= 24 && kNarrowRows * kNarrowVectors <= 24);
+constexpr bool fits_registers(int rows, int vectors) { return rows * vectors + vectors + 1 <= 32; }
 
 /// Two elements in one, the earlier k in the lower half, as weights have it.
 FASTCHAT_INLINE std::uint32_t load_two(const Bf16* x) {
@@ -54,6 +54,7 @@ void tile(const PairProduct& product, const Bf16* x, const Bf16* w, float* c) {
     if constexpr (kPrefetch) {
       // A panel's stretches follow one another, and the panels of a stream too.
       constexpr int kPairBytes = 2 * static_cast<int>(kPanelColumns * sizeof(Bf16));
+      // Half a panel, on NEON, asks for all of it.
       FASTCHAT_UNROLL
       for (int v = 0; v < kNumVectors; v += kPanelVectors) {
         const char* ahead =
@@ -105,17 +106,36 @@ void all_rows(const PairProduct& product, const Bf16* w, float* c) {
   }
 }
 
+/// A template, so that only the branch of this instruction set is compiled.
+template <int kVectors>
+void all_panels(const PairProduct& product) {
+  static_assert(kVectors == 2 || kVectors == 8);
+  const Bf16* w = static_cast<const Bf16*>(product.w);
+  float* c = product.c;
+  std::int64_t panel = 0;
+  if constexpr (kVectors == 2) {
+    static_assert(fits_registers(6, 4) && fits_registers(12, 2));
+    for (; panel + 2 <= product.panels; panel += 2)
+      all_rows<6, 4>(product, w + panel * product.panel_stride, c + panel * kPanelColumns);
+    if (panel < product.panels)
+      all_rows<12, 2>(product, w + panel * product.panel_stride, c + panel * kPanelColumns);
+  } else {
+    static_assert(fits_registers(2, 8) && fits_registers(6, 4));
+    for (; panel < product.panels; ++panel) {
+      const Bf16* panel_w = w + panel * product.panel_stride;
+      float* panel_c = c + panel * kPanelColumns;
+      if (product.rows <= 2) {
+        all_rows<2, 8>(product, panel_w, panel_c);
+      } else {
+        all_rows<6, 4>(product, panel_w, panel_c);
+        all_rows<6, 4>(product, panel_w + 4 * 2 * kLanes, panel_c + 4 * kLanes);
+      }
+    }
+  }
+}
+
 }  // namespace
 
-void pair_product(const PairProduct& product) {
-  const Bf16* w = static_cast<const Bf16*>(product.w);
-  std::int64_t panel = 0;
-  for (; panel + 2 <= product.panels; panel += 2)
-    all_rows<kWideRows, kWideVectors>(
-        product, w + panel * product.panel_stride, product.c + panel * kPanelColumns);
-  if (panel < product.panels)
-    all_rows<kNarrowRows, kNarrowVectors>(
-        product, w + panel * product.panel_stride, product.c + panel * kPanelColumns);
-}
+void pair_product(const PairProduct& product) { all_panels<kPanelVectors>(product); }
 
 }  // namespace fastchat::ops::cpu::FASTCHAT_ISA

@@ -37,7 +37,7 @@ std::int64_t multiply_adds_f32(std::int64_t rounds) {
   return rounds * kSums * kLanes;
 }
 
-#if defined(FASTCHAT_ISA_AVX512_BF16)
+#if defined(FASTCHAT_ISA_AVX512_BF16) || defined(FASTCHAT_ISA_NEON_BF16)
 std::int64_t multiply_adds_bf16(std::int64_t rounds) {
   F32 sums[kSums] = {};
   const U32 a = broadcast_u32(0x3C003C00u);  // twice 2^-7

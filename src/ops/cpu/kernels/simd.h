@@ -11,6 +11,9 @@
 #if defined(FASTCHAT_ISA_AVX512_BF16)
 #define FASTCHAT_ISA_AVX512  // and has it all
 #endif
+#if defined(FASTCHAT_ISA_NEON_BF16)
+#define FASTCHAT_ISA_NEON
+#endif
 
 #if defined(FASTCHAT_ISA_AVX512) || defined(FASTCHAT_ISA_AVX2)
 #include <immintrin.h>
@@ -64,7 +67,7 @@ FASTCHAT_INLINE F32 broadcast(float value) {
 }
 FASTCHAT_INLINE I32 broadcast_i32(std::int32_t value) { return I32{} + value; }
 /// Whether there is dot_pairs().
-#if defined(FASTCHAT_ISA_AVX512_BF16)
+#if defined(FASTCHAT_ISA_AVX512_BF16) || defined(FASTCHAT_ISA_NEON_BF16)
 constexpr bool kPairProducts = true;
 #else
 constexpr bool kPairProducts = false;
@@ -93,14 +96,19 @@ FASTCHAT_INLINE F32 fma(F32 a, F32 b, F32 c) {
 #endif
 }
 
+// dot_pairs: lanes are pairs of bf16: sum + a's × b's of the one half + of the other. Subnormals
+// count as 0, whatever the thread's floating-point mode.
 #if defined(FASTCHAT_ISA_AVX512_BF16)
 FASTCHAT_INLINE U32 broadcast_u32(std::uint32_t value) {
   return (U32)_mm512_set1_epi32(static_cast<int>(value));
 }
-/// Lanes are pairs of bf16: sum + a's × b's of the one half + of the other. Subnormals count as 0,
-/// whatever the thread's floating-point mode.
 FASTCHAT_INLINE F32 dot_pairs(F32 sum, U32 a, U32 b) {
   return (F32)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+}
+#elif defined(FASTCHAT_ISA_NEON_BF16)
+FASTCHAT_INLINE U32 broadcast_u32(std::uint32_t value) { return (U32)vdupq_n_u32(value); }
+FASTCHAT_INLINE F32 dot_pairs(F32 sum, U32 a, U32 b) {
+  return (F32)vbfdotq_f32((float32x4_t)sum, (bfloat16x8_t)a, (bfloat16x8_t)b);
 }
 #endif
 

@@ -210,7 +210,7 @@ AddressSpace::ReleaseResult AddressSpace::release_range(uintptr_t address) {
   return ReleaseResult::done;
 }
 
-bool AddressSpace::map(uintptr_t address, std::shared_ptr<PhysicalMemory> physical) {
+bool AddressSpace::map(uintptr_t address, const std::shared_ptr<PhysicalMemory>& physical) {
   const size_t bytes = physical->storage()->bytes();
   const std::unique_lock lock(mutex_);
   const auto above = reservations_.upper_bound(address);

@@ -82,7 +82,7 @@ class AddressSpace {
   enum class ReleaseResult { done, not_reserved, still_mapped };
   ReleaseResult release_range(uintptr_t address);
   /// False when the range is not inside one reservation, or overlaps a mapping.
-  bool map(uintptr_t address, std::shared_ptr<PhysicalMemory> physical);
+  bool map(uintptr_t address, const std::shared_ptr<PhysicalMemory>& physical);
   /// The mapping that began there.
   std::optional<Block> unmap(uintptr_t address);
 

@@ -62,7 +62,7 @@ void finish_capture(Capture& capture) {
   if (!joined)
     refuse_call(ACL_ERROR_RT_STREAM_UNJOINED,
                 "a stream that joined the capture was not joined back");
-  refuse_call(ACL_ERROR_RT_STREAM_TASKGRP_STATUS, "a task group is still open");
+  refuse_call(ACL_ERROR_STREAM_TASK_GROUP_STATUS, "a task group is still open");
 }
 
 }  // namespace
@@ -198,7 +198,7 @@ aclError aclmdlRICaptureTaskGrpBegin(aclrtStream stream) {
     auto& open = capture.open_group[found.get()];
     if (open) {
       invalidate(capture);
-      refuse_call(ACL_ERROR_RT_STREAM_TASKGRP_STATUS, "the stream has a task group open already");
+      refuse_call(ACL_ERROR_STREAM_TASK_GROUP_STATUS, "the stream has a task group open already");
     }
     open = capture.graph->groups.size();
     capture.graph->groups.emplace_back();
@@ -215,7 +215,7 @@ aclError aclmdlRICaptureTaskGrpEnd(aclrtStream stream, aclrtTaskGrp* group) {
     auto& open = capture.open_group[found.get()];
     if (!open) {
       invalidate(capture);
-      refuse_call(ACL_ERROR_RT_STREAM_TASKGRP_STATUS, "the stream has no task group open");
+      refuse_call(ACL_ERROR_STREAM_TASK_GROUP_STATUS, "the stream has no task group open");
     }
     *group = state.task_groups.add(std::make_shared<TaskGroup>(TaskGroup{capture.graph, *open}));
     open.reset();
@@ -232,7 +232,7 @@ aclError aclmdlRICaptureTaskUpdateBegin(aclrtStream stream, aclrtTaskGrp group) 
     const std::lock_guard lock(state.mutex);
     refuse_captured(*found, "a task update");
     if (found->update)
-      refuse_call(ACL_ERROR_RT_STREAM_TASKGRP_STATUS,
+      refuse_call(ACL_ERROR_STREAM_TASK_GROUP_STATUS,
                   "the stream is updating a task group already");
     found->update = Stream::Update{target->graph, target->index, {}};
   });
@@ -243,13 +243,13 @@ aclError aclmdlRICaptureTaskUpdateEnd(aclrtStream stream) {
     const auto found = require_stream(stream);
     std::unique_lock lock(runtime().mutex);
     if (!found->update)
-      refuse_call(ACL_ERROR_RT_STREAM_TASKGRP_STATUS, "the stream is not updating a task group");
+      refuse_call(ACL_ERROR_STREAM_TASK_GROUP_STATUS, "the stream is not updating a task group");
     auto update = *std::exchange(found->update, std::nullopt);
     lock.unlock();
     const auto& group = update.graph->groups[update.group];
     if (update.tasks.size() != group.size()) {
       refuse_call(
-          ACL_ERROR_RT_STREAM_TASKGRP_STATUS,
+          ACL_ERROR_STREAM_TASK_GROUP_STATUS,
           fmt::format("{} operators to update a group of {}", update.tasks.size(), group.size()));
     }
     auto run = [update = std::move(update)](Stream&) {

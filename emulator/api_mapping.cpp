@@ -53,8 +53,8 @@ aclError aclrtReserveMemAddress(
     require_zero(number(expected), "expected address");
     require_zero(flags, "flags");
     require_granularity(bytes);
-    *address = reinterpret_cast<void*>(
-        address_space().reserve(bytes));  // NOLINT(performance-no-int-to-ptr)
+    const uintptr_t reserved = address_space().reserve(bytes);
+    *address = reinterpret_cast<void*>(reserved);  // NOLINT(performance-no-int-to-ptr)
   });
 }
 
@@ -93,7 +93,6 @@ aclError aclrtMallocPhysical(aclrtDrvMemHandle* handle,
     // The card gets the bytes back with the last handle and mapping.
     const auto give_back = [&card, bytes](PhysicalMemory* memory) {
       delete memory;
-      const std::lock_guard lock(runtime().mutex);
       uncharge(card, bytes);
     };
     *handle = handles().add({new PhysicalMemory(card.id, bytes), give_back});
@@ -113,7 +112,7 @@ aclError aclrtMapMem(
     require_context();
     require_zero(offset, "offset");
     require_zero(flags, "flags");
-    auto found = handles().find(handle);
+    const auto found = handles().find(handle);
     if (!found) refuse_call(ACL_ERROR_RT_INVALID_HANDLE, fmt::format("{} is not alive", handle));
     if (bytes != found->storage()->bytes()) {
       refuse_call(
@@ -125,7 +124,7 @@ aclError aclrtMapMem(
       refuse_call(ACL_ERROR_RT_ADDR_UNALIGNED,
                   fmt::format("{}: expected a multiple of {}", address, kGranularity));
     }
-    if (!address_space().map(number(address), std::move(found))) {
+    if (!address_space().map(number(address), found)) {
       refuse_call(ACL_ERROR_RT_PARAM_INVALID,
                   "the range is not reserved, or something is mapped there");
     }
@@ -156,7 +155,6 @@ aclError aclrtMemGetAllocationGranularity(aclrtPhysicalMemProp* properties,
 
 namespace emulator {
 
-// Outside the runtime's lock: the last owner of the memory takes it.
 void release_physical_memory(const Card& card) {
   address_space().unmap_card(card.id);
   handles().remove_if(

@@ -141,7 +141,7 @@ aclError aclrtGetMemInfo(aclrtMemAttr attribute, size_t* free, size_t* total) {
     }
     // Chips have one kind of memory: those with HBM have no DDR, and 310P answers for DDR when
     // asked for HBM.
-    const bool asked_for_what_is_there = is_hbm(attribute) || !settings().soc.has_bf16;
+    const bool asked_for_what_is_there = is_hbm(attribute) || !settings().soc.has_hbm;
     const std::lock_guard lock(runtime().mutex);
     *free = asked_for_what_is_there ? free_bytes(*context->card) : 0;
     *total = asked_for_what_is_there ? context->card->memory_bytes : 0;

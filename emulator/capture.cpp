@@ -80,7 +80,7 @@ void collect_update(Stream& stream, TaskPtr task) {
   const size_t next = update.tasks.size();
   if (next >= group.size()) {
     refuse_call(
-        ACL_ERROR_RT_STREAM_TASKGRP_STATUS,
+        ACL_ERROR_STREAM_TASK_GROUP_STATUS,
         fmt::format(
             "{} is operator {} of an update of a group of {}", task->name, next + 1, group.size()));
   }
@@ -109,7 +109,7 @@ bool capture_wait(const std::shared_ptr<Stream>& stream, Event& event) {
   if (stream->capture && stream->capture != capture) {
     invalidate(*stream->capture);
     invalidate(*capture);
-    refuse_call(ACL_ERROR_RT_STREAM_CAPTURE_CONFLICT, "the event belongs to another capture");
+    refuse_call(ACL_ERROR_STREAM_CAPTURE_CONFLICT, "the event belongs to another capture");
   }
   if (capture->origin == nullptr) {
     refuse_call(ACL_ERROR_RT_EVENT_CAPTURED,
@@ -155,7 +155,7 @@ void check_unsafe_call(const char* what, bool asynchronous) {
     invalidate(*capture);
     const bool has_own_code = asynchronous && cann_version() >= 850;
     refuse_call(
-        has_own_code ? ACL_ERROR_RT_CAPTURE_MODE_ASYNC_BLOCKED
+        has_own_code ? ACL_ERROR_RT_CAPTURE_MODE_BLOCK_ASYNC
                      : ACL_ERROR_RT_CAPTURE_MODE_NOT_SUPPORT,
         fmt::format(
             "{} while a graph is captured {}", what, mine ? "by this thread" : "in global mode"));

@@ -135,7 +135,7 @@ aclnnStatus accept(Operation operation, uint64_t* workspace_size, aclOpExecutor*
   });
 }
 
-aclnnStatus refuse(aclnnStatus code, std::string why) {
+aclnnStatus refuse(aclnnStatus code, const std::string& why) {
   remember_error("phase 1", code, why);
   return code;
 }

@@ -64,11 +64,11 @@ uint64_t free_bytes(const Card& card) {
 bool charge(Card& card, uint64_t bytes) {
   if (bytes > free_bytes(card)) return false;
   card.used_bytes += bytes;
-  card.peak_bytes = std::max(card.peak_bytes, card.used_bytes);
+  card.peak_bytes = std::max(card.peak_bytes, card.used_bytes.load());
   return true;
 }
 
-void uncharge(Card& card, uint64_t bytes) { card.used_bytes -= std::min(bytes, card.used_bytes); }
+void uncharge(Card& card, uint64_t bytes) { card.used_bytes -= bytes; }
 
 Place place_of(const void* address, size_t bytes) {
   if (address_space().is_device_address(reinterpret_cast<uintptr_t>(address))) return Place::device;

@@ -11,6 +11,7 @@ namespace emulator {
 /// Takes bytes of the card's memory; false when it has not so many free. The caller holds the
 /// runtime's lock.
 bool charge(Card& card, uint64_t bytes);
+/// Any thread, with or without the lock: whatever held the bytes may go anywhere.
 void uncharge(Card& card, uint64_t bytes);
 uint64_t free_bytes(const Card& card);
 

@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <utility>
 
 #include "emulator/errors.h"
 #include "emulator/handles.h"
 #include "emulator/op.h"
+#include "emulator/ops/half.h"
 
 namespace emulator {
 namespace {
@@ -100,16 +100,6 @@ T load(const void* value) {
   return loaded;
 }
 
-// IEEE half precision, widened.
-double half_value(uint16_t bits) {
-  const int sign = (bits >> 15) != 0 ? -1 : 1;
-  const int exponent = (bits >> 10) & 31;
-  const int fraction = bits & 1023;
-  if (exponent == 31) return fraction != 0 ? std::nan("") : sign * HUGE_VAL;
-  return sign *
-         (exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25));
-}
-
 std::optional<ScalarValue> load_scalar(const void* value, aclDataType dtype) {
   const auto real = [&](double number) {
     // Out of range stays out of the integer: the cast would be undefined.
@@ -125,11 +115,9 @@ std::optional<ScalarValue> load_scalar(const void* value, aclDataType dtype) {
     case ACL_DOUBLE:
       return real(load<double>(value));
     case ACL_FLOAT16:
-      return real(half_value(load<uint16_t>(value)));
-    case ACL_BF16: {
-      const uint32_t bits = static_cast<uint32_t>(load<uint16_t>(value)) << 16;
-      return real(load<float>(&bits));
-    }
+      return real(widen(Half{load<uint16_t>(value)}));
+    case ACL_BF16:
+      return real(widen(Brain{load<uint16_t>(value)}));
     case ACL_INT8:
       return whole(load<int8_t>(value));
     case ACL_INT16:

@@ -96,7 +96,7 @@ struct Operation {
 /// phase 1 may run only to learn the workspace.
 aclnnStatus accept(Operation operation, uint64_t* workspace_size, aclOpExecutor** executor);
 /// Sets aclGetRecentErrMsg to `why` and returns `code`.
-aclnnStatus refuse(aclnnStatus code, std::string why);
+aclnnStatus refuse(aclnnStatus code, const std::string& why);
 
 /// Phase 2 of every operator: checks executor, stream and workspace, and enqueues (or records,
 /// while capturing).

@@ -222,9 +222,10 @@ void reset_card(std::unique_lock<std::mutex>& lock, Card& card) {
     }
   }
   for (const auto& context : state.contexts.all()) {
-    if (context->card == &card) context->alive = false;
+    if (context->card != &card) continue;
+    context->alive = false;
+    context->default_stream = nullptr;  // which holds its context in turn
   }
-  if (card.default_context) card.default_context->alive = false;
   card.default_context = nullptr;
   const auto here = [&](const auto& object) { return object.card == &card; };
   state.contexts.remove_if(here);

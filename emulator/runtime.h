@@ -133,7 +133,7 @@ struct Card {
   int id = 0;  // physical
   uint64_t memory_bytes = 0;
   uint64_t taken_bytes = 0;  // by other processes
-  uint64_t used_bytes = 0;
+  std::atomic<uint64_t> used_bytes{0};
   uint64_t peak_bytes = 0;
   std::map<uintptr_t, uint64_t> charged;  // address of an allocation → bytes of its pages
   int set_count = 0;
@@ -151,7 +151,7 @@ struct Runtime {
   Runtime();
 
   std::mutex mutex;
-  bool initialised = false;
+  std::atomic<bool> initialised{false};
   bool finalised = false;
   uint64_t init_count = 0;
   bool stopping = false;                     // the process ends

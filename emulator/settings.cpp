@@ -17,15 +17,15 @@ constexpr uint64_t kGiB = uint64_t{1} << 30;
 
 // Core counts and cache of the platform files of CANN 8.1.
 const std::array<Soc, 6>& known_socs() {
-  static const std::array<Soc, 6> socs{{
-      {"Ascend910B1", 24, 48, int64_t{192} << 20, true},
-      {"Ascend910B2", 24, 48, int64_t{192} << 20, true},
-      {"Ascend910B3", 20, 40, int64_t{192} << 20, true},
-      {"Ascend910B4", 20, 40, int64_t{96} << 20, true},
-      {"Ascend910_9391", 24, 48, int64_t{192} << 20, true},
-      {"Ascend310P3", 8, 7, int64_t{16} << 20, false},
+  static const std::array<Soc, 6> kSocs{{
+      {"Ascend910B1", 24, 48, int64_t{192} << 20, true, true},
+      {"Ascend910B2", 24, 48, int64_t{192} << 20, true, true},
+      {"Ascend910B3", 20, 40, int64_t{192} << 20, true, true},
+      {"Ascend910B4", 20, 40, int64_t{96} << 20, true, true},
+      {"Ascend910_9391", 24, 48, int64_t{192} << 20, true, true},
+      {"Ascend310P3", 8, 7, int64_t{16} << 20, false, false},
   }};
-  return socs;
+  return kSocs;
 }
 
 [[noreturn]] void stop(const std::string& message) {

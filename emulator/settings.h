@@ -17,6 +17,7 @@ struct Soc {
   int64_t vector_cores;
   int64_t l2_bytes;
   bool has_bf16;
+  bool has_hbm;  // or DDR
 };
 
 /// FASTCHAT_EMULATOR_<NAME>. A value that cannot be read ends the process with a message: a test

@@ -31,10 +31,16 @@ std::vector<void*> open_all() {
   setenv("FASTCHAT_EMULATOR_HCCL_TIMEOUT_MS", "20000", 0);
   std::vector<void*> handles;
   if (version() < 850) {
-    for (const char* name : {"libascendcl.so", "libnnopbase.so", "libopapi.so", "libhccl.so"}) handles.push_back(open(name));
+    for (const char* name : {"libascendcl.so", "libnnopbase.so", "libopapi.so", "libhccl.so"})
+      handles.push_back(open(name));
   } else {
-    for (const char* name : {"libacl_rt.so", "libnnopbase.so", "libopapi_math.so", "libopapi_nn.so",
-                             "libopapi_transformer.so", "libhccl.so", "libhcomm.so"}) {
+    for (const char* name : {"libacl_rt.so",
+                             "libnnopbase.so",
+                             "libopapi_math.so",
+                             "libopapi_nn.so",
+                             "libopapi_transformer.so",
+                             "libhccl.so",
+                             "libhcomm.so"}) {
       handles.push_back(open(name));
     }
   }
@@ -51,13 +57,13 @@ int version() {
 std::string root() { return std::string(FASTCHAT_EMULATOR_DIR) + "/" + dotted_version(); }
 
 void* find(const char* name) {
-  static const std::vector<void*> handles = open_all();
+  static const std::vector<void*> kHandles = open_all();
   static std::mutex mutex;
   static std::map<std::string, void*> found;
   const std::lock_guard lock(mutex);
   const auto [entry, is_new] = found.try_emplace(name, nullptr);
-  for (size_t i = 0; is_new && i < handles.size() && entry->second == nullptr; ++i) {
-    entry->second = dlsym(handles[i], name);
+  for (size_t i = 0; is_new && i < kHandles.size() && entry->second == nullptr; ++i) {
+    entry->second = dlsym(kHandles[i], name);
   }
   return entry->second;
 }
@@ -86,7 +92,8 @@ void CannTest::SetUp() {
 void CannTest::TearDown() {
   uint32_t count = 0;
   CANN(aclrtGetDeviceCount)(&count);
-  for (uint32_t device = 0; device < count; ++device) CANN(aclrtResetDeviceForce)(static_cast<int32_t>(device));
+  for (uint32_t device = 0; device < count; ++device)
+    CANN(aclrtResetDeviceForce)(static_cast<int32_t>(device));
   message();
 }
 
@@ -95,20 +102,33 @@ DeviceBytes::DeviceBytes(size_t bytes) : size_(bytes) {
 }
 DeviceBytes::~DeviceBytes() { CANN(aclrtFree)(address_); }
 
-PinnedBytes::PinnedBytes(size_t bytes) { EXPECT_EQ(CANN(aclrtMallocHost)(&address_, bytes), 0) << message(); }
+PinnedBytes::PinnedBytes(size_t bytes) {
+  EXPECT_EQ(CANN(aclrtMallocHost)(&address_, bytes), 0) << message();
+}
 PinnedBytes::~PinnedBytes() { CANN(aclrtFreeHost)(address_); }
 
 StreamHandle::StreamHandle() { EXPECT_EQ(CANN(aclrtCreateStream)(&stream_), 0) << message(); }
 StreamHandle::~StreamHandle() { CANN(aclrtDestroyStreamForce)(stream_); }
 int StreamHandle::synchronize() const { return CANN(aclrtSynchronizeStream)(stream_); }
 
-Gate::Gate() { EXPECT_EQ(CANN(aclrtCreateEventWithFlag)(&event_, ACL_EVENT_EXTERNAL), 0) << message(); }
+Gate::Gate() {
+  EXPECT_EQ(CANN(aclrtCreateEventWithFlag)(&event_, ACL_EVENT_EXTERNAL), 0) << message();
+}
 Gate::~Gate() { CANN(aclrtDestroyEvent)(event_); }
-void Gate::close(aclrtStream stream) { EXPECT_EQ(CANN(aclrtStreamWaitEvent)(stream, event_), 0) << message(); }
+void Gate::close(aclrtStream stream) {
+  EXPECT_EQ(CANN(aclrtStreamWaitEvent)(stream, event_), 0) << message();
+}
 void Gate::open() { EXPECT_EQ(CANN(aclrtRecordEvent)(event_, opener_.get()), 0) << message(); }
 
 aclTensor* float_tensor(const std::vector<int64_t>& dims, void* data) {
-  return CANN(aclCreateTensor)(dims.data(), dims.size(), ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND, dims.data(), dims.size(),
+  return CANN(aclCreateTensor)(dims.data(),
+                               dims.size(),
+                               ACL_FLOAT,
+                               nullptr,
+                               0,
+                               ACL_FORMAT_ND,
+                               dims.data(),
+                               dims.size(),
                                data);
 }
 

@@ -1,4 +1,5 @@
-// A client of CANN: loads the emulated libraries as any program would, by dlopen, and wraps what tests need often.
+// A client of CANN: loads the emulated libraries as any program would, by dlopen, and wraps what
+// tests need often.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -18,8 +19,8 @@ namespace client {
 int version();
 /// The folder that ASCEND_HOME_PATH names.
 std::string root();
-/// Address of an exported function; null when this CANN has none. Loads the libraries at the first call; sets what set_env.sh
-/// sets, four cards and 1 GiB each, where the environment does not.
+/// Address of an exported function; null when this CANN has none. Loads the libraries at the first
+/// call; sets what set_env.sh sets, four cards and 1 GiB each, where the environment does not.
 void* find(const char* name);
 /// For functions that must be there.
 void* need(const char* name);
@@ -100,13 +101,21 @@ class Gate {
 /// Blocking copies.
 template <typename T>
 void upload(const DeviceBytes& to, const std::vector<T>& from) {
-  ASSERT_EQ(CANN(aclrtMemcpy)(to.get(), to.size(), from.data(), from.size() * sizeof(T), ACL_MEMCPY_HOST_TO_DEVICE), 0)
+  ASSERT_EQ(
+      CANN(aclrtMemcpy)(
+          to.get(), to.size(), from.data(), from.size() * sizeof(T), ACL_MEMCPY_HOST_TO_DEVICE),
+      0)
       << message();
 }
 template <typename T>
 std::vector<T> download(const DeviceBytes& from, size_t count) {
   std::vector<T> values(count);
-  EXPECT_EQ(CANN(aclrtMemcpy)(values.data(), count * sizeof(T), from.get(), count * sizeof(T), ACL_MEMCPY_DEVICE_TO_HOST), 0)
+  EXPECT_EQ(CANN(aclrtMemcpy)(values.data(),
+                              count * sizeof(T),
+                              from.get(),
+                              count * sizeof(T),
+                              ACL_MEMCPY_DEVICE_TO_HOST),
+            0)
       << message();
   return values;
 }
@@ -117,9 +126,19 @@ aclTensor* float_tensor(const std::vector<int64_t>& dims, void* data);
 /// out = a + b of `count` floats, both phases.
 int add(void* a, void* b, void* out, int64_t count, aclrtStream stream);
 
-/// Runs `body` in a process of its own, with the environment given; the body's gtest failures fail the test.
-/// The name of the running test is used to start it again, so a test calls this once or several times, but in the same order.
-void in_own_process(const std::vector<std::pair<std::string, std::string>>& environment, const std::function<void()>& body);
+/// Runs `body` in a process of its own, with the environment given; the body's gtest failures fail
+/// the test. The name of the running test is used to start it again, so a test calls this once or
+/// several times, but in the same order.
+void in_own_process(const std::vector<std::pair<std::string, std::string>>& environment,
+                    const std::function<void()>& body);
+
+/// For tests that are only in_own_process: nothing is loaded before.
+template <typename Test>
+class OwnProcess : public Test {
+ protected:
+  void SetUp() override {}
+  void TearDown() override {}
+};
 
 /// Runs `body` in another thread and waits.
 inline void in_thread(const std::function<void()>& body) { std::thread(body).join(); }

@@ -205,7 +205,7 @@ EMULATOR_OPERATOR(aclnnInplaceAdd,
 }
 
 EMULATOR_OPERATOR(aclnnInplaceSub,
-                  const aclTensor* self,
+                  aclTensor* self,
                   const aclTensor* other,
                   const aclScalar* alpha) {
   return phase1("aclnnInplaceSub", workspace_size, executor, [&](Phase1& op) {

@@ -101,7 +101,7 @@ EMULATOR_OPERATOR(aclnnSin, const aclTensor* self, aclTensor* out) {
 EMULATOR_OPERATOR(aclnnPowScalarTensor,
                   const aclScalar* self,
                   const aclTensor* exponent,
-                  aclTensor* out) {
+                  const aclTensor* out) {
   return phase1("aclnnPowScalarTensor", workspace_size, executor, [&](Phase1& op) {
     const Scalar base = op.scalar("self", self);
     const Operand power = op.input("exponent", exponent);

@@ -54,7 +54,7 @@ CANN_OPERATOR(aclnnInplaceAdds, const aclTensor* self, const aclScalar* other,
     const aclScalar* alpha);
 CANN_OPERATOR(aclnnSub, const aclTensor* self, const aclTensor* other, const aclScalar* alpha,
     aclTensor* out);
-CANN_OPERATOR(aclnnInplaceSub, const aclTensor* self, const aclTensor* other,
+CANN_OPERATOR(aclnnInplaceSub, aclTensor* self, const aclTensor* other,
     const aclScalar* alpha);
 CANN_OPERATOR(aclnnMul, const aclTensor* self, const aclTensor* other, aclTensor* out);
 CANN_OPERATOR(aclnnInplaceMul, aclTensor* self, const aclTensor* other);
@@ -67,7 +67,7 @@ CANN_OPERATOR(aclnnInplaceDivs, aclTensor* self, const aclScalar* other);
 CANN_OPERATOR(aclnnCos, const aclTensor* self, aclTensor* out);
 CANN_OPERATOR(aclnnSin, const aclTensor* self, aclTensor* out);
 CANN_OPERATOR(aclnnPowScalarTensor, const aclScalar* self, const aclTensor* exponent,
-    aclTensor* out);
+    const aclTensor* out);
 
 // ---- copies, fills, shapes --------------------------------------------------------------------
 CANN_OPERATOR(aclnnCast, const aclTensor* self, aclDataType dtype, aclTensor* out);

@@ -359,13 +359,13 @@ inline constexpr aclError ACL_ERROR_RT_EVENT_CAPTURED = 107028;
 inline constexpr aclError ACL_ERROR_RT_STREAM_NOT_CAPTURED = 107029;
 inline constexpr aclError ACL_ERROR_RT_CAPTURE_MODE_NOT_SUPPORT = 107030;
 inline constexpr aclError ACL_ERROR_RT_STREAM_CAPTURE_IMPLICIT = 107031;
-inline constexpr aclError ACL_ERROR_RT_STREAM_CAPTURE_CONFLICT = 107032;
-inline constexpr aclError ACL_ERROR_RT_STREAM_TASKGRP_STATUS = 107033;
-inline constexpr aclError ACL_ERROR_RT_STREAM_TASKGRP_INTR = 107034;
+inline constexpr aclError ACL_ERROR_STREAM_CAPTURE_CONFLICT = 107032;
+inline constexpr aclError ACL_ERROR_STREAM_TASK_GROUP_STATUS = 107033;
+inline constexpr aclError ACL_ERROR_STREAM_TASK_GROUP_INTR = 107034;
 inline constexpr aclError ACL_ERROR_RT_STREAM_CAPTURE_UNMATCHED = 107036;
 inline constexpr aclError ACL_ERROR_RT_MODEL_RUNNING = 107037;
 inline constexpr aclError ACL_ERROR_RT_STREAM_CAPTURE_WRONG_THREAD = 107038;
-inline constexpr aclError ACL_ERROR_RT_CAPTURE_MODE_ASYNC_BLOCKED = 107041;
+inline constexpr aclError ACL_ERROR_RT_CAPTURE_MODE_BLOCK_ASYNC = 107041;
 
 inline constexpr aclError ACL_ERROR_RT_FEATURE_NOT_SUPPORT = 207000;
 inline constexpr aclError ACL_ERROR_RT_MEMORY_ALLOCATION = 207001;

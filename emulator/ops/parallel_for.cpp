@@ -27,13 +27,14 @@ class Helpers {
       count_ = count;
       grain_ = grain;
       next_ = 0;
-      active_ = num_helpers_;
-      ++round_;
+      open_ = true;
     }
     started_.notify_all();
     work();
     {
+      // Helpers that have not woken up by now are not waited for.
       std::unique_lock<std::mutex> lock(mutex_);
+      open_ = false;
       finished_.wait(lock, [this] { return active_ == 0; });
     }
     busy_.clear(std::memory_order_release);
@@ -50,12 +51,11 @@ class Helpers {
   }
 
   void serve() {
-    uint64_t seen = 0;
     while (true) {
       {
         std::unique_lock<std::mutex> lock(mutex_);
-        started_.wait(lock, [&] { return round_ != seen; });
-        seen = round_;
+        started_.wait(lock, [this] { return open_ && next_ < count_; });
+        ++active_;
       }
       work();
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -73,7 +73,7 @@ class Helpers {
   std::atomic<int64_t> next_ = 0;
   int num_helpers_ = 0;
   int active_ = 0;
-  uint64_t round_ = 0;
+  bool open_ = false;
 };
 
 }  // namespace

@@ -156,7 +156,7 @@ struct PagedCache {
 };
 
 class OpsAttention : public testing::Test {
- protected:
+ public:
   /// V3 where there is one, else V2.
   aclnnStatus run(AttentionCall& call) { return call.run(cann, cann.version() >= 810 ? 3 : 2); }
 

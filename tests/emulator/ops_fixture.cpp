@@ -262,8 +262,8 @@ void Tensor::create(aclFormat format, const Dims& storage_dims) {
 Tensor::Tensor(Tensor&& other) noexcept
     : cann_(other.cann_),
       dtype_(other.dtype_),
-      dims_(other.dims_),
-      strides_(other.strides_),
+      dims_(std::move(other.dims_)),
+      strides_(std::move(other.strides_)),
       offset_(other.offset_),
       capacity_(other.capacity_),
       memory_(other.memory_),
@@ -276,7 +276,7 @@ Tensor::~Tensor() {
 }
 
 Tensor Tensor::view(
-    Dims dims, Dims strides, int64_t offset, aclFormat format, Dims storage_dims) const {
+    Dims dims, Dims strides, int64_t offset, aclFormat format, const Dims& storage_dims) const {
   Tensor out;
   out.cann_ = cann_;
   out.dtype_ = dtype_;

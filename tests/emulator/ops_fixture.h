@@ -73,7 +73,7 @@ class Tensor {
               Dims strides,
               int64_t offset = 0,
               aclFormat format = ACL_FORMAT_ND,
-              Dims storage_dims = {}) const;
+              const Dims& storage_dims = {}) const;
   /// Rows and columns of the last two dims swapped.
   Tensor transposed() const;
 
@@ -147,7 +147,7 @@ class TensorList {
 
 /// Both phases by name; the arguments are the vendor's.
 template <typename Phase1, typename... Args>
-aclnnStatus run_operator(Cann& cann, const char* name, Args... args) {
+aclnnStatus run_operator(Cann& cann, const char* name, const Args&... args) {
   const std::string phase_1 = std::string(name) + "GetWorkspaceSize";
   auto* plan = cann.function<Phase1>(phase_1.c_str());
   if (plan == nullptr) return -1;
@@ -165,7 +165,7 @@ aclnnStatus run_operator(Cann& cann, const char* name, Args... args) {
 
 /// Phase 1 alone; the executor is destroyed.
 template <typename Phase1, typename... Args>
-aclnnStatus plan_operator(Cann& cann, const char* phase_1, Args... args) {
+aclnnStatus plan_operator(Cann& cann, const char* phase_1, const Args&... args) {
   auto* plan = cann.function<Phase1>(phase_1);
   if (plan == nullptr) return -1;
   uint64_t workspace = 0;

@@ -12,7 +12,7 @@ namespace emulator_test {
 namespace {
 
 class OpsMatmul : public testing::Test {
- protected:
+ public:
   Cann& cann = Cann::get();
 };
 

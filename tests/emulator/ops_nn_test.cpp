@@ -15,7 +15,7 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 const aclDataType kFloats[] = {ACL_FLOAT16, ACL_BF16, ACL_FLOAT};
 
 class OpsNn : public testing::Test {
- protected:
+ public:
   Cann& cann = Cann::get();
 };
 
@@ -303,7 +303,8 @@ TEST_F(OpsNn, RotaryInPlaceOfQueryAndKey) {
   const Tensor k3 = again.view({tokens, k_heads, dim}, {row, dim, 1}, q_heads * dim);
   const Tensor c3 = c.view({tokens, 1, dim}, {dim, dim, 1});
   const Tensor s3 = s.view({tokens, 1, dim}, {dim, dim, 1});
-  char mode[] = "half";
+  char half[] = "half";
+  char* mode = half;
   ASSERT_EQ(RUN(cann, aclnnApplyRotaryPosEmbV2, q3, k3, c3, s3, int64_t{4}, mode), 0)
       << cann.message();
   expect_near(again.read(), expected, ACL_FLOAT16, 1);

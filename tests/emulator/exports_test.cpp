@@ -4,6 +4,7 @@
 
 #include <fstream>
 #include <map>
+#include <regex>
 #include <set>
 #include <sstream>
 
@@ -67,6 +68,28 @@ TEST(Exports, EveryNameIsInItsLibraryFromItsVersionOn) {
     ASSERT_NE(dladdr(symbol, &info), 0);
     EXPECT_STREQ(info.dli_fname, path.c_str()) << row.name;
   }
+}
+
+// The header of facts and the tables of exports name the same functions.
+TEST(Exports, EveryFunctionOfTheHeaderHasARow) {
+  std::set<std::string> declared;
+  const std::regex function(R"((CANN_OPERATOR\()?\b((?:acl|Hccl)[A-Za-z0-9]+)(\(|,))");
+  for (const char* name : {"cann_runtime.h", "cann_nnopbase.h", "cann_hccl.h", "cann_ops.h"}) {
+    std::ifstream lines(std::string(FASTCHAT_SOURCE_DIR) + "/src/device/ascend/" + name);
+    ASSERT_TRUE(lines) << name;
+    for (std::string line; std::getline(lines, line);) {
+      line.erase(std::min(line.find("//"), line.size()));
+      std::smatch match;
+      if (!std::regex_search(line, match, function)) continue;
+      const bool is_operator = match[1].matched;
+      if (is_operator == (match[3] == ",")) declared.insert(match[2]);
+      if (is_operator) declared.insert(match[2].str() + "GetWorkspaceSize");
+    }
+  }
+  std::set<std::string> exported;
+  for (const Row& row : rows())
+    EXPECT_TRUE(exported.insert(row.name).second) << row.name << " twice";
+  EXPECT_EQ(declared, exported);
 }
 
 TEST(Exports, TheSplitLibrariesAreThereFrom85On) {

@@ -9,6 +9,8 @@
 namespace emulator {
 namespace {
 
+constexpr size_t kMaxPending = 16 << 10;  // characters; a client need not read them
+
 struct ThreadErrors {
   std::string pending;
   std::string returned;  // keeps the text of the last aclGetRecentErrMsg alive
@@ -26,6 +28,7 @@ void refuse_call(int code, std::string why) { throw Refused{code, std::move(why)
 
 void remember_error(const char* call, int code, const std::string& why) {
   ThreadErrors& errors = thread_errors();
+  if (errors.pending.size() > kMaxPending) errors.pending.clear();
   errors.pending += fmt::format("[emulator] {}: {}: {}\n", call, code, why);
   errors.last = code;
 }

@@ -438,6 +438,8 @@ struct ModelRunner::Impl {
     stage_input.attention.block_table =
         step.integers.view(DType::i32, {num_seqs, input.max_blocks}, layout.block_table);
     stage_input.attention.num_seqs = num_seqs;
+    stage_input.attention.host_query_starts = input.query_starts;
+    stage_input.attention.host_context_lens = input.context_lens;
     for (std::size_t i = 0; i < shape.num_seqs; ++i) {
       stage_input.attention.max_query_len = std::max<std::int64_t>(
           stage_input.attention.max_query_len, input.query_starts[i + 1] - input.query_starts[i]);

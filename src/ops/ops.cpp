@@ -1,5 +1,6 @@
 #include "ops/ops.h"
 
+#include "ops/ascend/npu_ops.h"
 #include "ops/cpu/cpu_ops.h"
 
 namespace fastchat::ops {
@@ -16,11 +17,7 @@ OpsTraits traits(device::DeviceKind kind) {
     case device::DeviceKind::cpu:
       return cpu_traits();
     case device::DeviceKind::npu:
-      // Attention over paged KV takes blocks of 128; matrices are kept in fractals of 16 x 16.
-      return {.linear_row_multiple = 16,
-              .linear_column_multiple = 16,
-              .kv_block_size = 128,
-              .scratch_bytes = 256u << 20};
+      return npu_traits();
     case device::DeviceKind::cuda:
       return {.linear_row_multiple = 16,
               .linear_column_multiple = 16,
@@ -97,6 +94,7 @@ void Ops::token_logprobs(Stream&, TensorView, TensorView, SampleOutput) {
 
 std::unique_ptr<Ops> create_ops(Device& device) {
   if (device.info().kind == device::DeviceKind::cpu) return create_cpu_ops(device);
+  if (device.info().kind == device::DeviceKind::npu) return create_npu_ops(device);
   fail("this build has no operations for {} devices", device::to_string(device.info().kind));
 }
 

@@ -32,6 +32,10 @@ struct OpsTraits {
   std::int64_t kv_block_size = 16;          // KV positions per block
   std::uint64_t scratch_bytes =
       0;  // memory of a device that its operations may take beside the arena
+  /// Indices outside what they point into are harmless: embedding and gather_rows give NaN,
+  /// kv_write passes over them, resolve_tokens keeps the id. Else they are the caller's error, and
+  /// may end the card's work; but a sampled -1 (no token) never does: resolve_tokens makes it 0.
+  bool tolerates_bad_indices = true;
 };
 
 /// Facts of the operations of one kind of device.
@@ -88,6 +92,10 @@ struct AttentionMetadata {
   std::int64_t num_seqs = 0;
   std::int64_t max_query_len = 0;
   std::int64_t max_context_len = 0;
+  /// The first two once more in host memory, valid during the call: some devices' operators want
+  /// lengths when they are enqueued.
+  std::span<const std::int32_t> host_query_starts;
+  std::span<const std::int32_t> host_context_lens;
 };
 
 struct PagedAttentionArgs {
@@ -122,7 +130,7 @@ class Ops {
   virtual Buffer pack_plain(Stream& stream, std::span<const WeightSlice> slices, DType dtype);
 
   /// out[i] = table[ids[i]].   ids i32 [n]; table T' [vocab, hidden]; out f32 or T [n, hidden].
-  /// An id outside [0, vocab) gives a row of NaN, which sampling reports.
+  /// An id outside [0, vocab) gives a row of NaN, which sampling reports, where the traits have it.
   virtual void embedding(Stream& stream, TensorView table, TensorView ids, TensorView out);
 
   /// Rows of x picked by index.   indices i32 [n]; x [m, width]; out [n, width] of x's dtype.
@@ -175,7 +183,7 @@ class Ops {
   virtual void rotary(Stream& stream, TensorView x, std::int64_t head_dim, TensorView table);
 
   /// Writes keys and values of new tokens to their slots (block * kv_block_size + offset; -1 =
-  /// skip).
+  /// skip, where the traits have it).
   ///   k, v T [n, num_kv_heads * head_dim], rows may be strided; slots i32 [n]
   virtual void kv_write(Stream& stream, TensorView k, TensorView v, TensorView slots, KvLayer kv);
   /// Attention of the new tokens over the paged KV cache, causal within each sequence; see

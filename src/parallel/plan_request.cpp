@@ -16,6 +16,9 @@ int num_devices(const PlanRequest& request) { return static_cast<int>(request.de
 /// Why a group of this many devices cannot share the tensors; empty: it can.
 std::string group_defect(const PlanRequest& request, int tensor_size) {
   if (tensor_size == 1) return {};
+  if (!request.has_collectives)
+    return "devices of this kind cannot share layers yet (tensor mode); use --parallel layer or "
+           "pipeline";
   if (!request.sizes_of_share) return "this model cannot be split over the devices of a group";
   const Result<TensorSplit> split =
       split_tensors(request.axes, std::vector<double>(static_cast<std::size_t>(tensor_size), 1.0));

@@ -77,6 +77,7 @@ struct PlanRequest {
   ModelSizes sizes;             // of a device that has its layers' whole tensors
   TensorAxes axes;              // for tensor groups; with sizes_of_share
   SizesOfShare sizes_of_share;  // empty: `sizes` for every mode, and no tensor groups
+  bool has_collectives = true;  // else no tensor groups: the devices cannot meet
   ParallelRequest parallel;
   Workload workload;
   std::vector<DeviceBudget> devices;  // in rank order

@@ -36,7 +36,13 @@ FoundKind find_kind(const std::string& kind, const ModelOptions& options) {
   if (!found.reason.empty()) return found;
   ModelOptions of_kind = options;
   of_kind.device = kind;
-  const std::unique_ptr<device::Platform> platform = open_platform(of_kind);
+  std::unique_ptr<device::Platform> platform;
+  try {
+    platform = open_platform(of_kind);
+  } catch (const Failure& failure) {
+    found.reason = failure.what();
+    return found;
+  }
   found.reason = platform->unavailable_reason();
   for (int index = 0; index < platform->num_devices(); ++index)
     found.devices.push_back({platform->describe(index), platform->memory(index)});

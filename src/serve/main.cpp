@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "device/ascend/cann_root.h"
 #include "serve/command.h"
 #include "serve/command_line.h"
 #include "serve/exit_status.h"
@@ -112,6 +113,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "{}{}\n", serve::text("fastchat: ", "fastchat："), error.what());
     return status;
   };
+  device::ascend::enter_cann_environment(argv);
   try {
     return serve::run(argc, argv);
   } catch (const serve::UsageFailure& error) {

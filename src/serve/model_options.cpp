@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "device/ascend/npu_device.h"
 #include "device/cpu/cpu_device.h"
 #include "serve/flag_checks.h"
 #include "serve/language.h"
@@ -194,11 +195,11 @@ void add_model_group(CLI::App& app, ModelOptions& options) {
 
 void add_device_group(CLI::App& app, ModelOptions& options) {
   const std::string group = say("Devices", "设备");
-  app.add_option(
-         "--device",
-         options.device,
-         say("cpu, npu (Ascend), cuda, or auto: the best kind that is there. This version has cpu",
-             "cpu、npu（昇腾）、cuda 或 auto（自动选择）。本版本支持 cpu"))
+  app.add_option("--device",
+                 options.device,
+                 say("cpu, npu (Ascend), cuda, or auto: the best kind that is there. This version "
+                     "has cpu and npu",
+                     "cpu、npu（昇腾）、cuda 或 auto（自动选择）。本版本支持 cpu 与 npu"))
       ->check(one_of({"auto", "cpu", "npu", "cuda", "mps", "xpu"}))
       ->type_name("KIND")
       ->capture_default_str()
@@ -371,11 +372,7 @@ void add_later_flags(CLI::App& app) {
 }  // namespace
 
 std::string missing_platform(std::string_view kind) {
-  if (kind == "cpu") return {};
-  if (kind == "npu")
-    return say(
-        "this version has no Ascend backend yet (see CHANGELOG.md); --device cpu works today",
-        "本版本尚无昇腾后端（见 CHANGELOG.md）；目前请用 --device cpu");
+  if (kind == "cpu" || kind == "npu") return {};
   if (kind == "cuda")
     return say("this version has no CUDA backend yet (see CHANGELOG.md); --device cpu works today",
                "本版本尚无 CUDA 后端（见 CHANGELOG.md）；目前请用 --device cpu");
@@ -399,25 +396,43 @@ int num_platform_devices(const ModelOptions& options) {
   return count;
 }
 
+namespace {
+
+/// --max-gpu-memory is given by rank; devices that --gpus leaves out have no limit of theirs.
+std::vector<std::uint64_t> limits_by_index(const ModelOptions& options) {
+  if (options.max_gpu_memory.size() <= 1) return options.max_gpu_memory;
+  std::vector<std::uint64_t> limits(static_cast<std::size_t>(num_platform_devices(options)));
+  for (std::size_t rank = 0; rank < options.max_gpu_memory.size(); ++rank)
+    limits[options.gpus.empty() ? rank : static_cast<std::size_t>(options.gpus[rank])] =
+        options.max_gpu_memory[rank];
+  return limits;
+}
+
+}  // namespace
+
 std::unique_ptr<device::Platform> open_platform(const ModelOptions& options) {
-  if (options.device == "auto")
+  const bool is_automatic = options.device == "auto";
+  if (is_automatic || options.device == "npu") {
+    std::unique_ptr<device::Platform> npu =
+        device::create_npu_platform({.memory_limits_bytes = limits_by_index(options)});
+    const std::string reason = npu->unavailable_reason();
+    if (reason.empty()) {
+      if (is_automatic) log::info("{}", text("--device auto: npu", "--device auto：选用 npu"));
+      return npu;
+    }
+    if (!is_automatic)
+      throw Failure(say_with("--device npu: {}; --device cpu works without cards",
+                             "--device npu：{}；没有卡时可用 --device cpu",
+                             reason));
     log::info("{}",
-              text("--device auto: cpu, the only kind that this version has",
-                   "--device auto：选用 cpu，本版本只有这一种"));
-  else if (const std::string missing = missing_platform(options.device); !missing.empty())
+              say_with("--device auto: cpu, since {}", "--device auto：选用 cpu，因为 {}", reason));
+  } else if (const std::string missing = missing_platform(options.device); !missing.empty()) {
     fail("{}", say_with("--device {}: {}", "--device {}：{}", options.device, missing));
+  }
 
   device::CpuPlatformOptions cpu;
   cpu.num_devices = num_platform_devices(options);
-  cpu.memory_limits_bytes = options.max_gpu_memory;
-  if (options.max_gpu_memory.size() > 1) {  // given by rank; those that --gpus leaves out stay shut
-    cpu.memory_limits_bytes.assign(static_cast<std::size_t>(cpu.num_devices), 0);
-    for (std::size_t rank = 0; rank < options.max_gpu_memory.size(); ++rank) {
-      const std::size_t index =
-          options.gpus.empty() ? rank : static_cast<std::size_t>(options.gpus[rank]);
-      cpu.memory_limits_bytes[index] = options.max_gpu_memory[rank];
-    }
-  }
+  cpu.memory_limits_bytes = limits_by_index(options);
   return device::create_cpu_platform(cpu);
 }
 
@@ -443,6 +458,10 @@ device::DType resolve_dtype(const ModelOptions& options,
   if (options.dtype != "auto") {
     const Result<device::DType> dtype = device::parse_float_dtype(options.dtype);
     check(dtype.has_value(), "--dtype: {}", dtype ? "" : dtype.error().message);
+    check(kind != device::DeviceKind::npu || *dtype != device::DType::f32,
+          "{}",
+          text("--dtype float32: Ascend's attention takes 16-bit numbers; use float16 or bfloat16",
+               "--dtype float32：昇腾的注意力算子只接受 16 位数值；请用 float16 或 bfloat16"));
     return *dtype;
   }
   const bool is_card = kind == device::DeviceKind::npu || kind == device::DeviceKind::cuda;

@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "device/ascend/npu_device.h"
 #include "parallel/cards.h"
 #include "parallel/planner.h"
 #include "serve/command.h"
@@ -66,9 +67,10 @@ void add_workload_options(CLI::App& app, parallel::Workload& workload) {
 /// Cards that are not here can be planned for when --max-gpu-memory or --cards says what they have.
 std::unique_ptr<device::Platform> platform_for_plan(const ModelOptions& options) {
   if (!options.cards.empty()) return describe_platform(options, device::DeviceKind::npu);
-  if (!options.max_gpu_memory.empty() && !missing_platform(options.device).empty()) {
-    for (const device::DeviceKind kind : {device::DeviceKind::npu, device::DeviceKind::cuda})
-      if (options.device == device::to_string(kind)) return describe_platform(options, kind);
+  if (!options.max_gpu_memory.empty()) {
+    if (options.device == "cuda") return describe_platform(options, device::DeviceKind::cuda);
+    if (options.device == "npu" && device::create_npu_platform({})->num_devices() == 0)
+      return describe_platform(options, device::DeviceKind::npu);
   }
   return open_platform(options);
 }
@@ -91,9 +93,8 @@ std::string heading(const ModelOptions& options,
                                 planned.config.max_position_embeddings);
   if (!missing.empty())
     out +=
-        say("This version has no backend for these devices: weights and KV are counted, workspace "
-            "is an estimate.\n",
-            "本版本尚无此类设备的后端：权重与键值缓存按字节计算，工作内存为估计值。\n");
+        say("These devices are not here: weights and KV are counted, workspace is an estimate.\n",
+            "这些设备不在本机：权重与键值缓存按字节计算，工作内存为估计值。\n");
   if (context_reduced(options, planned))
     out +=
         say("Not all of that context fits; this is the longest that does (--max-model-len promises "

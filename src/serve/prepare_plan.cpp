@@ -150,7 +150,9 @@ class DescribedPlatform final : public device::Platform {
       : kind_(kind), num_devices_(num_devices) {}
   device::DeviceKind kind() const override { return kind_; }
   int num_devices() override { return num_devices_; }
-  std::string unavailable_reason() override { return missing_platform(device::to_string(kind_)); }
+  std::string unavailable_reason() override {
+    return say("described, not devices of this machine", "仅为描述，不是本机的设备");
+  }
   device::DeviceInfo describe(int index) override {
     return {.kind = kind_, .index = index, .physical_index = index, .name = "described"};
   }
@@ -191,6 +193,9 @@ PlannedModel prepare_plan(const ModelOptions& options,
   };
   request.sizes =
       request.sizes_of_share(parallel::whole_share(request.axes), request.steps_in_flight);
+  // Cards that are here have no collectives yet; described ones may plan for them.
+  request.has_collectives =
+      platform.kind() != device::DeviceKind::npu || dynamic_cast<DescribedPlatform*>(&platform);
   request.parallel = options.parallel.request;
   request.devices = device_budgets(options, platform, planned.devices, memory);
   request.kv_cache_bytes = options.kv_cache_bytes;

@@ -14,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "device/ascend/npu_device.h"
 #include "device/cpu/cpu_device.h"
 #include "device/device.h"
 #include "device/stub/stub_device.h"
@@ -33,6 +34,13 @@ struct Candidate {
 void PrintTo(const Candidate& candidate, std::ostream* out) { *out << candidate.name; }
 
 std::vector<Candidate> candidates() {
+#if defined(FASTCHAT_CONFORMANCE_NPU)
+  return {{"npu",
+           [](int, std::uint64_t limit_bytes) {
+             return create_npu_platform({.memory_limits_bytes = {limit_bytes}});
+           },
+           {}}};
+#else
   return {
       {"stub",
        [](int num_devices, std::uint64_t limit_bytes) {
@@ -49,6 +57,7 @@ std::vector<Candidate> candidates() {
          static_cast<CpuStream&>(stream).enqueue([](CpuTeam&) { fail("told to fail"); });
        }},
   };
+#endif
 }
 
 constexpr std::uint64_t kLimitBytes = 24 * kMiB;

@@ -16,7 +16,8 @@ TEST(OpCases, EveryInstructionSetAgreesWithTheReference) {
   std::vector<cases::Matrix> matrices(kernels.size());
   const std::unique_ptr<Ops> reference = create_reference_ops(*candidates[0]->device);
   for (const cases::OpCase& op_case : cases::all_cases()) {
-    const std::vector<float> expected = cases::expected_of(op_case, *reference);
+    const std::vector<float> expected =
+        cases::expected_of(op_case, *reference, reference->traits());
     for (std::size_t i = 0; i < kernels.size(); ++i) {
       const cases::CaseResult result = cases::run_case(op_case, *candidates[i]->ops, expected);
       matrices[i].add(op_case, result);
@@ -57,7 +58,7 @@ class YoungOps final : public Ops {
 };
 
 cases::CaseResult run(const cases::OpCase& op_case, Ops& ops, Ops& reference) {
-  return cases::run_case(op_case, ops, cases::expected_of(op_case, reference));
+  return cases::run_case(op_case, ops, cases::expected_of(op_case, reference, ops.traits()));
 }
 
 TEST(OpCases, WrongResultsFailAndMissingOperationsAreUnsupported) {

@@ -51,8 +51,10 @@ std::vector<float> run_attention(Rig& rig, DType dtype, const Attention& shape) 
       slots.push_back(static_cast<std::int32_t>(block * block_size + position % block_size));
     }
   }
-  slots.push_back(-1);                                                  // skipped
-  slots.push_back(static_cast<std::int32_t>(num_blocks * block_size));  // so is one past the end
+  if (rig.bad_indices()) {
+    slots.push_back(-1);
+    slots.push_back(static_cast<std::int32_t>(num_blocks * block_size));  // one past the end
+  }
   const auto num_slots = static_cast<std::int64_t>(slots.size());
   const std::int64_t kv_width = shape.num_kv_heads * shape.head_dim;
   const std::int64_t width = shape.num_heads * shape.head_dim;
@@ -79,7 +81,9 @@ std::vector<float> run_attention(Rig& rig, DType dtype, const Attention& shape) 
                     .block_table = rig.upload(table).reshaped({num_seqs, max_blocks}),
                     .num_seqs = num_seqs,
                     .max_query_len = max_query,
-                    .max_context_len = max_context},
+                    .max_context_len = max_context,
+                    .host_query_starts = starts,
+                    .host_context_lens = lengths},
        .num_heads = shape.num_heads,
        .scale = 0.25f,
        .softcap = shape.softcap,

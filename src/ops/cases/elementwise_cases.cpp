@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <vector>
 
 namespace fastchat::ops::cases {
 namespace {
@@ -18,7 +19,8 @@ void add_row_cases(std::vector<OpCase>& cases, DType dtype) {
          .tolerance = 0.0,
          .run = [=](Rig& rig) {
            const TensorView table = rig.upload(random_values(1, 50 * 37), dtype, {50, 37});
-           const std::int32_t ids[] = {3, 49, 0, -1, 50, kLowestId, kHighestId, 3};
+           std::vector<std::int32_t> ids = {3, 49, 0, -1, 50, kLowestId, kHighestId, 3};
+           if (!rig.bad_indices()) ids = {3, 49, 0, 7, 48, 1, 2, 3};
            const TensorView out = rig.blank(out_dtype, {8, 37});
            rig.ops().embedding(rig.stream(), table, rig.upload(ids), out);
            return rig.download(out);
@@ -30,7 +32,8 @@ void add_row_cases(std::vector<OpCase>& cases, DType dtype) {
                    .tolerance = 0.0,
                    .run = [=](Rig& rig) {
                      const TensorView x = rig.upload(random_values(2, 9 * 24), dtype, {9, 24});
-                     const std::int32_t indices[] = {8, 0, 8, -1, 9, kHighestId};
+                     std::vector<std::int32_t> indices = {8, 0, 8, -1, 9, kHighestId};
+                     if (!rig.bad_indices()) indices = {8, 0, 8, 3, 4, 5};
                      const TensorView out = rig.blank(dtype, {6, 20});
                      rig.ops().gather_rows(
                          rig.stream(), x.slice_columns(4, 20), rig.upload(indices), out);
@@ -117,7 +120,8 @@ std::vector<OpCase> elementwise_cases() {
                    .tolerance = 0.0,
                    .run = [](Rig& rig) {
                      const std::int32_t ids[] = {10, 11, 12, 13, 14};
-                     const std::int32_t sources[] = {-1, 2, 0, 3, kHighestId};
+                     std::vector<std::int32_t> sources = {-1, 2, 0, 3, kHighestId};
+                     if (!rig.bad_indices()) sources = {-1, 2, 0, 1, -1};
                      const std::int32_t sampled[] = {70, 71, 72};
                      const TensorView tokens = rig.upload(ids);
                      rig.ops().resolve_tokens(

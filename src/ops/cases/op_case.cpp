@@ -49,7 +49,8 @@ std::vector<float> random_values(std::uint64_t seed, std::int64_t count, float m
   return values;
 }
 
-Rig::Rig(Ops& ops) : ops_(ops), stream_(ops.device().create_stream()) {}
+Rig::Rig(Ops& ops, bool bad_indices)
+    : ops_(ops), bad_indices_(bad_indices), stream_(ops.device().create_stream()) {}
 
 Rig::~Rig() {
   try {
@@ -151,15 +152,15 @@ std::vector<OpCase> all_cases() {
   return all;
 }
 
-std::vector<float> expected_of(const OpCase& op_case, Ops& reference) {
-  Rig rig(reference);
+std::vector<float> expected_of(const OpCase& op_case, Ops& reference, const OpsTraits& traits) {
+  Rig rig(reference, traits.tolerates_bad_indices);
   return op_case.run(rig);
 }
 
 CaseResult run_case(const OpCase& op_case, Ops& ops, std::span<const float> expected) {
   std::vector<float> results;
   try {
-    Rig rig(ops);
+    Rig rig(ops, ops.traits().tolerates_bad_indices);
     results = op_case.run(rig);
   } catch (const UnsupportedOp& error) {
     return {.outcome = Outcome::unsupported, .message = error.what()};

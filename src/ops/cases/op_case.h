@@ -22,13 +22,15 @@ std::vector<float> random_values(std::uint64_t seed, std::int64_t count, float m
 /// thread.
 class Rig {
  public:
-  explicit Rig(Ops& ops);
+  /// `bad_indices`: cases may point outside of what there is; see OpsTraits::tolerates_bad_indices.
+  explicit Rig(Ops& ops, bool bad_indices = true);
   ~Rig();
   Rig(const Rig&) = delete;
   Rig& operator=(const Rig&) = delete;
 
   Ops& ops() { return ops_; }
   Stream& stream() { return *stream_; }
+  bool bad_indices() const { return bad_indices_; }
 
   /// Rounds `values` to `dtype`.
   TensorView upload(std::span<const float> values,
@@ -52,6 +54,7 @@ class Rig {
 
  private:
   Ops& ops_;
+  bool bad_indices_;
   std::unique_ptr<Stream> stream_;
   std::vector<Buffer> buffers_;
   std::vector<std::unique_ptr<PackedLinear>> packed_;
@@ -87,8 +90,8 @@ struct CaseResult {
   std::string message;  // of a failure: which element, what was expected, what came
 };
 
-/// What the reference says.
-std::vector<float> expected_of(const OpCase& op_case, Ops& reference);
+/// What the reference says, of the case as operations with `traits` are put to it.
+std::vector<float> expected_of(const OpCase& op_case, Ops& reference, const OpsTraits& traits);
 /// Runs a case and compares. A failing device call is a failed case.
 CaseResult run_case(const OpCase& op_case, Ops& ops, std::span<const float> expected);
 

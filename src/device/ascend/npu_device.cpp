@@ -1,0 +1,273 @@
+#include "device/ascend/npu_device.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cctype>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <set>
+#include <string>
+#include <unordered_set>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "device/ascend/cann_error.h"
+#include "device/ascend/cann_library.h"
+#include "device/ascend/npu_stream.h"
+
+namespace fastchat::device {
+namespace ascend {
+namespace {
+
+thread_local int bound_card = -1;
+
+void bind_card(int card) {
+  if (bound_card == card) return;
+  bound_card = -1;
+  check_status(FASTCHAT_CANN(aclrtSetDevice)(card), "aclrtSetDevice", std::to_string(card));
+  bound_card = card;
+}
+
+/// Free and total bytes of the thread's current card.
+std::pair<std::uint64_t, std::uint64_t> card_memory() {
+  std::size_t free_bytes = 0;
+  std::size_t total_bytes = 0;
+  FASTCHAT_CANN_CALL(aclrtGetMemInfo, ACL_HBM_MEM, &free_bytes, &total_bytes);
+  return {free_bytes, total_bytes};
+}
+
+/// What ASCEND_RT_VISIBLE_DEVICES makes of a visible index; the runtime's own grammar.
+int physical_card(int index) {
+  const char* const list = std::getenv("ASCEND_RT_VISIBLE_DEVICES");
+  if (list == nullptr) return index;
+  const char* at = list;
+  for (int position = 0; std::isdigit(static_cast<unsigned char>(*at)) != 0; ++position) {
+    char* end = nullptr;
+    const long card = std::strtol(at, &end, 10);
+    if (position == index) return static_cast<int>(card);
+    if (*end != ',') break;
+    at = end + 1;
+  }
+  return index;
+}
+
+DeviceInfo describe_card(int index) {
+  const char* const soc = FASTCHAT_CANN(aclrtGetSocName)();
+  DeviceInfo info{.kind = DeviceKind::npu, .index = index, .physical_index = physical_card(index)};
+  info.name = soc == nullptr ? "Ascend card" : soc;
+  info.details = fmt::format("card {}, CANN {}", info.physical_index, cann().version_text());
+  return info;
+}
+
+std::uint64_t limit_of(const NpuPlatformOptions& options, int index) {
+  const std::vector<std::uint64_t>& limits = options.memory_limits_bytes;
+  if (limits.empty()) return 0;
+  if (limits.size() == 1) return limits.front();
+  return static_cast<std::size_t>(index) < limits.size() ? limits[static_cast<std::size_t>(index)]
+                                                         : 0;
+}
+
+class OpenNpuDevice final : public NpuDevice {
+ public:
+  OpenNpuDevice(DeviceInfo info, std::uint64_t limit_bytes)
+      : NpuDevice(std::move(info)), limit_bytes_(limit_bytes) {
+    bind();
+    total_bytes_ = card_memory().second;
+  }
+  ~OpenNpuDevice() override {
+    if (const std::uint64_t held = allocated_bytes_; held != 0)
+      log::error("npu {}: closed with {} still held", info_.index, format_bytes(held));
+  }
+
+  const DeviceInfo& info() const override { return info_; }
+  MemoryInfo memory() const override {
+    bind();
+    const std::uint64_t allocated = allocated_bytes_;
+    std::uint64_t free_bytes = card_memory().first;
+    if (limit_bytes_ != 0)
+      free_bytes = std::min(free_bytes, limit_bytes_ - std::min(limit_bytes_, allocated));
+    return {.total_bytes = limit_bytes_ != 0 ? std::min(limit_bytes_, total_bytes_) : total_bytes_,
+            .free_bytes = free_bytes,
+            .allocated_bytes = allocated};
+  }
+
+  std::unique_ptr<Stream> create_stream() override { return std::make_unique<NpuStream>(*this); }
+  std::unique_ptr<Event> create_event() override { return std::make_unique<NpuEvent>(*this); }
+
+  Buffer allocate_host(std::size_t size_bytes) override {
+    if (size_bytes == 0) return {*this, nullptr, 0};
+    bind();
+    void* data = nullptr;
+    const aclError status = FASTCHAT_CANN(aclrtMallocHost)(&data, size_bytes);
+    if (status != ACL_SUCCESS)
+      throw OutOfMemory(describe_failure(status, "aclrtMallocHost", format_bytes(size_bytes)));
+    const std::lock_guard lock(mutex_);
+    host_blocks_.insert(data);
+    return {*this, data, size_bytes};
+  }
+
+  bool can_access_peer(const Device& other) const override {
+    if (other.info().kind != DeviceKind::npu) return false;
+    if (other.info().index == info_.index) return true;
+    bind();
+    int32_t can = 0;
+    FASTCHAT_CANN_CALL(aclrtDeviceCanAccessPeer, &can, info_.index, other.info().index);
+    return can != 0;
+  }
+
+ protected:
+  void* allocate_bytes(std::size_t size_bytes, std::string_view purpose) override {
+    bind();
+    const std::uint64_t before = allocated_bytes_.fetch_add(size_bytes);
+    void* data = nullptr;
+    const bool within_limit =
+        limit_bytes_ == 0 || (before <= limit_bytes_ && size_bytes <= limit_bytes_ - before);
+    const aclError status =
+        within_limit ? FASTCHAT_CANN(aclrtMalloc)(&data, size_bytes, ACL_MEM_MALLOC_HUGE_FIRST)
+                     : ACL_ERROR_RT_MEMORY_ALLOCATION;
+    if (status == ACL_SUCCESS) return data;
+    allocated_bytes_ -= size_bytes;
+    const MemoryInfo now = memory();
+    std::string text = fmt::format(
+        "npu {}: no room for {}: asked {}, allocated {}, free {} of {}; promise less context "
+        "(--max-model-len), use more cards (--num-gpus), or see who holds the rest with npu-smi "
+        "info",
+        info_.index,
+        purpose,
+        format_bytes(size_bytes),
+        format_bytes(now.allocated_bytes),
+        format_bytes(now.free_bytes),
+        format_bytes(now.total_bytes));
+    if (within_limit && status != ACL_ERROR_RT_MEMORY_ALLOCATION)
+      text += "\n" + describe_failure(status, "aclrtMalloc");
+    throw OutOfMemory(text);
+  }
+
+  void free_bytes(void* data, std::size_t size_bytes) noexcept override {
+    try {
+      bind();
+      bool is_host_block = false;
+      {
+        const std::lock_guard lock(mutex_);
+        is_host_block = host_blocks_.erase(data) > 0;
+      }
+      if (is_host_block) {
+        FASTCHAT_CANN_CALL(aclrtFreeHost, data);
+      } else {
+        allocated_bytes_ -= size_bytes;
+        FASTCHAT_CANN_CALL(aclrtFree, data);
+      }
+    } catch (const std::exception& failure) {
+      log::error("npu {}: {}", info_.index, failure.what());
+    }
+  }
+
+ private:
+  const std::uint64_t limit_bytes_;
+  std::uint64_t total_bytes_ = 0;
+  std::atomic<std::uint64_t> allocated_bytes_{0};
+  std::mutex mutex_;
+  std::unordered_set<void*> host_blocks_;  // of allocate_host: not on the account
+};
+
+class NpuPlatform final : public Platform {
+ public:
+  explicit NpuPlatform(NpuPlatformOptions options) : options_(std::move(options)) {}
+
+  DeviceKind kind() const override { return DeviceKind::npu; }
+
+  int num_devices() override {
+    if (CannLibrary::load() == nullptr) return 0;
+    std::uint32_t count = 0;
+    const aclError status = FASTCHAT_CANN(aclrtGetDeviceCount)(&count);
+    if (status != ACL_SUCCESS) {
+      reason_ = describe_failure(status, "aclrtGetDeviceCount");
+      return 0;
+    }
+    reason_.clear();
+    return static_cast<int>(count);
+  }
+
+  std::string unavailable_reason() override {
+    if (num_devices() > 0) return {};
+    if (CannLibrary::load() == nullptr) return CannLibrary::why_not();
+    return reason_.empty() ? "CANN is there, but it sees no card" : reason_;
+  }
+
+  DeviceInfo describe(int index) override {
+    require_index(index);
+    return describe_card(index);
+  }
+
+  MemoryInfo memory(int index) override {
+    require_index(index);
+    bind_card(index);
+    auto [free_bytes, total_bytes] = card_memory();
+    if (const std::uint64_t limit = limit_of(options_, index); limit != 0) {
+      total_bytes = std::min(total_bytes, limit);
+      free_bytes = std::min(free_bytes, limit);
+    }
+    return {.total_bytes = total_bytes, .free_bytes = free_bytes, .allocated_bytes = 0};
+  }
+
+  std::unique_ptr<Device> open(int index) override {
+    require_index(index);
+    return std::make_unique<OpenNpuDevice>(describe_card(index), limit_of(options_, index));
+  }
+
+ private:
+  void require_index(int index) {
+    const int count = num_devices();
+    check(index >= 0 && index < count,
+          "npu {} does not exist: there are {} visible npu devices, numbered from 0{}{}",
+          index,
+          count,
+          count == 0 ? "; " : "",
+          count == 0 ? unavailable_reason() : "");
+  }
+
+  const NpuPlatformOptions options_;
+  std::string reason_;
+};
+
+}  // namespace
+
+bool launches_block() {
+  static const bool blocks = [] {
+    for (const char* name : {"FASTCHAT_LAUNCH_BLOCKING", "ASCEND_LAUNCH_BLOCKING"})
+      if (const char* value = std::getenv(name); value != nullptr && std::strcmp(value, "1") == 0)
+        return true;
+    return false;
+  }();
+  return blocks;
+}
+
+void NpuDevice::bind() const { bind_card(info_.index); }
+
+void NpuDevice::enable_peer(const NpuDevice& other) const {
+  static std::mutex mutex;
+  static std::set<std::pair<int, int>> enabled;
+  const int card = info_.index;
+  const int peer = other.info_.index;
+  const std::lock_guard lock(mutex);
+  // The runtime wants both directions, each told from its own card.
+  if (!enabled.insert(std::minmax(card, peer)).second) return;
+  const auto enable = [](int from, int towards) {
+    bind_card(from);
+    check_status(FASTCHAT_CANN(aclrtDeviceEnablePeerAccess)(towards, 0),
+                 "aclrtDeviceEnablePeerAccess",
+                 fmt::format("card {} towards card {}", from, towards));
+  };
+  enable(peer, card);
+  enable(card, peer);
+}
+
+}  // namespace ascend
+
+std::unique_ptr<Platform> create_npu_platform(const NpuPlatformOptions& options) {
+  return std::make_unique<ascend::NpuPlatform>(options);
+}
+
+}  // namespace fastchat::device

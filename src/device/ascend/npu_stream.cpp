@@ -1,0 +1,168 @@
+#include "device/ascend/npu_stream.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "device/ascend/cann_error.h"
+#include "device/ascend/cann_library.h"
+
+namespace fastchat::device::ascend {
+namespace {
+
+constexpr std::size_t kScratchAlignment = 64;
+constexpr std::size_t kFirstScratchBytes = std::size_t{8} << 20;
+
+NpuEvent& npu_event(Event& event) {
+  auto* const own = dynamic_cast<NpuEvent*>(&event);
+  check(own != nullptr, "{}", "npu: an event of another kind of device");
+  return *own;
+}
+
+}  // namespace
+
+NpuEvent::NpuEvent(NpuDevice& device) : device_(device) {
+  device_.bind();
+  FASTCHAT_CANN_CALL(aclrtCreateEventExWithFlag, &handle_, ACL_EVENT_SYNC);
+}
+
+NpuEvent::~NpuEvent() {
+  try {
+    device_.bind();
+    FASTCHAT_CANN_CALL(aclrtDestroyEvent, handle_);
+  } catch (const std::exception& failure) {
+    log::error("{}", failure.what());
+  }
+}
+
+void NpuEvent::synchronize() {
+  device_.bind();
+  FASTCHAT_CANN_CALL(aclrtSynchronizeEvent, handle_);
+}
+
+bool NpuEvent::query() {
+  device_.bind();
+  aclrtEventRecordedStatus status = ACL_EVENT_RECORDED_STATUS_NOT_READY;
+  FASTCHAT_CANN_CALL(aclrtQueryEventStatus, handle_, &status);
+  return status == ACL_EVENT_RECORDED_STATUS_COMPLETE;
+}
+
+NpuStream::NpuStream(NpuDevice& device) : device_(device) {
+  device_.bind();
+  FASTCHAT_CANN_CALL(
+      aclrtCreateStreamWithConfig, &handle_, 0, ACL_STREAM_FAST_LAUNCH | ACL_STREAM_FAST_SYNC);
+}
+
+NpuStream::~NpuStream() {
+  try {
+    device_.bind();
+    // Waits for the work, which may use the scratch memory.
+    FASTCHAT_CANN_CALL(aclrtDestroyStream, handle_);
+  } catch (const std::exception& failure) {
+    log::error("{}", failure.what());
+  }
+}
+
+void NpuStream::record(Event& event) {
+  device_.bind();
+  FASTCHAT_CANN_CALL(aclrtRecordEvent, npu_event(event).handle(), handle_);
+}
+
+void NpuStream::wait(Event& event) {
+  NpuEvent& other = npu_event(event);
+  if (&other.device() != &device_) {
+    other.synchronize();
+    return;
+  }
+  device_.bind();
+  FASTCHAT_CANN_CALL(aclrtStreamWaitEvent, handle_, other.handle());
+}
+
+void NpuStream::synchronize() {
+  device_.bind();
+  FASTCHAT_CANN_CALL(aclrtSynchronizeStream, handle_);
+}
+
+void NpuStream::copy_async(void* destination,
+                           const void* source,
+                           std::size_t size_bytes,
+                           aclrtMemcpyKind kind) {
+  if (size_bytes == 0) return;
+  device_.bind();
+  const aclError status =
+      FASTCHAT_CANN(aclrtMemcpyAsync)(destination, size_bytes, source, size_bytes, kind, handle_);
+  if (status != ACL_SUCCESS)
+    check_status(status,
+                 "aclrtMemcpyAsync",
+                 fmt::format("{} bytes from {} to {}", size_bytes, source, destination));
+  if (launches_block()) synchronize();
+}
+
+void NpuStream::copy_from_host(void* destination, const void* source, std::size_t size_bytes) {
+  copy_async(destination, source, size_bytes, ACL_MEMCPY_HOST_TO_DEVICE);
+}
+
+void NpuStream::copy_to_host(void* destination, const void* source, std::size_t size_bytes) {
+  copy_async(destination, source, size_bytes, ACL_MEMCPY_DEVICE_TO_HOST);
+}
+
+void NpuStream::copy(void* destination, const void* source, std::size_t size_bytes) {
+  copy_async(destination, source, size_bytes, ACL_MEMCPY_DEVICE_TO_DEVICE);
+}
+
+void NpuStream::copy_from_peer(void* destination,
+                               const void* source,
+                               Device& source_device,
+                               std::size_t size_bytes) {
+  auto* const other = dynamic_cast<NpuDevice*>(&source_device);
+  check(other != nullptr,
+        "npu: copy_from_peer from a {} device",
+        to_string(source_device.info().kind));
+  if (other != &device_) device_.enable_peer(*other);
+  copy_async(destination, source, size_bytes, ACL_MEMCPY_DEVICE_TO_DEVICE);
+}
+
+void NpuStream::fill(void* destination, std::uint8_t value, std::size_t size_bytes) {
+  if (size_bytes == 0) return;
+  device_.bind();
+  FASTCHAT_CANN_CALL(aclrtMemsetAsync, destination, size_bytes, value, size_bytes, handle_);
+}
+
+void* NpuStream::take_scratch(std::size_t size_bytes) {
+  const std::size_t padded =
+      (size_bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
+  if (scratch_.empty() || scratch_used_ + padded > scratch_.back().size_bytes()) {
+    const std::size_t last = scratch_.empty() ? 0 : scratch_.back().size_bytes();
+    scratch_.push_back(
+        device_.allocate(std::max({padded, 2 * last, kFirstScratchBytes}), "operations' scratch"));
+    scratch_used_ = 0;
+  }
+  void* const taken = static_cast<char*>(scratch_.back().data()) + scratch_used_;
+  scratch_used_ += padded;
+  return taken;
+}
+
+void NpuStream::release_scratch() {
+  scratch_used_ = 0;
+  if (scratch_.size() <= 1) return;
+  std::size_t total = 0;
+  for (const Buffer& part : scratch_) total += part.size_bytes();
+  synchronize();
+  scratch_.clear();
+  scratch_.push_back(device_.allocate(total, "operations' scratch"));
+}
+
+void NpuStream::reserve_scratch(std::size_t size_bytes) {
+  if (!scratch_.empty() && scratch_.back().size_bytes() >= size_bytes) return;
+  synchronize();
+  scratch_.clear();
+  scratch_used_ = 0;
+  scratch_.push_back(device_.allocate(size_bytes, "operations' scratch"));
+}
+
+NpuStream& npu_stream(Stream& stream, std::string_view op) {
+  auto* const own = dynamic_cast<NpuStream*>(&stream);
+  check(own != nullptr, "{}: expected a stream of an npu", op);
+  return *own;
+}
+
+}  // namespace fastchat::device::ascend

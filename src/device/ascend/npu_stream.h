@@ -1,0 +1,79 @@
+// Streams and events of Ascend cards, and the memory that operations of a stream work in.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "device/ascend/cann.h"
+#include "device/ascend/npu_device.h"
+
+namespace fastchat::device::ascend {
+
+/// Recorded again and again; one that was never recorded counts as reached.
+class NpuEvent final : public Event {
+ public:
+  explicit NpuEvent(NpuDevice& device);
+  ~NpuEvent() override;
+  NpuEvent(const NpuEvent&) = delete;
+  NpuEvent& operator=(const NpuEvent&) = delete;
+
+  void synchronize() override;
+  bool query() override;
+
+  NpuDevice& device() const { return device_; }
+  aclrtEvent handle() const { return handle_; }
+
+ private:
+  NpuDevice& device_;
+  aclrtEvent handle_ = nullptr;
+};
+
+class NpuStream final : public Stream {
+ public:
+  explicit NpuStream(NpuDevice& device);
+  ~NpuStream() override;
+  NpuStream(const NpuStream&) = delete;
+  NpuStream& operator=(const NpuStream&) = delete;
+
+  NpuDevice& device() override { return device_; }
+  aclrtStream handle() const { return handle_; }
+
+  void record(Event& event) override;
+  /// An event of another card is waited for by the calling thread: the card's own wait is only
+  /// promised for events of the same card.
+  void wait(Event& event) override;
+  void synchronize() override;
+  void copy_from_host(void* destination, const void* source, std::size_t size_bytes) override;
+  void copy_to_host(void* destination, const void* source, std::size_t size_bytes) override;
+  void copy(void* destination, const void* source, std::size_t size_bytes) override;
+  void copy_from_peer(void* destination,
+                      const void* source,
+                      Device& source_device,
+                      std::size_t size_bytes) override;
+  void fill(void* destination, std::uint8_t value, std::size_t size_bytes) override;
+
+  /// Memory for temporaries of one operation: `size_bytes` at 64-byte alignment, valid for the work
+  /// enqueued until release_scratch(). Work of a stream runs in order, so the next operation may
+  /// use the same bytes. Grows where it must. Throws OutOfMemory.
+  void* take_scratch(std::size_t size_bytes);
+  void release_scratch();
+  /// At least `size_bytes` from now on.
+  void reserve_scratch(std::size_t size_bytes);
+
+ private:
+  void copy_async(void* destination,
+                  const void* source,
+                  std::size_t size_bytes,
+                  aclrtMemcpyKind kind);
+
+  NpuDevice& device_;
+  aclrtStream handle_ = nullptr;
+  std::vector<Buffer> scratch_;   // all but the last are full; one, once it has grown enough
+  std::size_t scratch_used_ = 0;  // of the last
+};
+
+/// `stream` as a stream of an Ascend card; throws Failure naming `op` otherwise.
+NpuStream& npu_stream(Stream& stream, std::string_view op);
+
+}  // namespace fastchat::device::ascend

@@ -1,0 +1,48 @@
+// Runs one of CANN's two-phase operators on a stream.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "device/ascend/cann_error.h"
+#include "device/ascend/cann_library.h"
+#include "device/ascend/npu_stream.h"
+
+namespace fastchat::ops::ascend {
+
+/// Phase 1 checks the arguments and says what workspace is needed, phase 2 enqueues. The workspace
+/// is the stream's scratch.
+template <typename Phase1, typename Phase2, typename... Arguments>
+void launch(device::ascend::NpuStream& stream,
+            const char* name,
+            Phase1 phase1,
+            Phase2 phase2,
+            Arguments... arguments) {
+  static_cast<device::ascend::NpuDevice&>(stream.device()).bind();
+  std::uint64_t workspace_bytes = 0;
+  aclOpExecutor* executor = nullptr;
+  device::ascend::check_status(phase1(arguments..., &workspace_bytes, &executor), name, "planning");
+  void* const workspace = workspace_bytes == 0 ? nullptr : stream.take_scratch(workspace_bytes);
+  device::ascend::check_status(
+      phase2(workspace, workspace_bytes, executor, stream.handle()), name, "launching");
+  if (device::ascend::launches_block()) stream.synchronize();
+}
+
+/// Gives an operation's temporaries back when it has been enqueued.
+class ScratchScope {
+ public:
+  explicit ScratchScope(device::ascend::NpuStream& stream) : stream_(stream) {}
+  ~ScratchScope() { stream_.release_scratch(); }
+  ScratchScope(const ScratchScope&) = delete;
+  ScratchScope& operator=(const ScratchScope&) = delete;
+
+ private:
+  device::ascend::NpuStream& stream_;
+};
+
+}  // namespace fastchat::ops::ascend
+
+/// FASTCHAT_ACLNN(stream, aclnnMm, self, mat2, out, type): arguments as phase 1 takes them.
+#define FASTCHAT_ACLNN(stream, name, ...) \
+  ::fastchat::ops::ascend::launch(        \
+      stream, #name, FASTCHAT_CANN(name##GetWorkspaceSize), FASTCHAT_CANN(name), __VA_ARGS__)

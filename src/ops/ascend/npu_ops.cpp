@@ -1,0 +1,364 @@
+#include "ops/ascend/npu_ops.h"
+
+#include "ops/ascend/launch.h"
+#include "ops/checks.h"
+
+namespace fastchat::ops {
+
+OpsTraits npu_traits() {
+  // Blocks of 128 are what every form of attention takes.
+  return {.linear_row_multiple = 1,
+          .linear_column_multiple = 1,
+          .kv_block_size = 128,
+          .scratch_bytes = std::uint64_t{256} << 20,
+          .tolerates_bad_indices = false};
+}
+
+std::unique_ptr<Ops> create_npu_ops(Device& device) {
+  auto* const npu = dynamic_cast<device::ascend::NpuDevice*>(&device);
+  check(npu != nullptr, "npu operations on {}: not an npu", device.info().name);
+  return std::make_unique<ascend::NpuOps>(*npu);
+}
+
+namespace ascend {
+
+using device::ascend::npu_stream;
+using device::ascend::NpuStream;
+
+namespace {
+
+constexpr std::int64_t kLastDim = -1;
+
+}  // namespace
+
+NpuOps::NpuOps(device::ascend::NpuDevice& device) : device_(device), traits_(npu_traits()) {}
+
+TensorView NpuOps::temporary(NpuStream& stream,
+                             DType dtype,
+                             std::initializer_list<std::int64_t> shape) {
+  std::size_t bytes = size_of(dtype);
+  for (const std::int64_t dim : shape) bytes *= static_cast<std::size_t>(dim);
+  return {stream.take_scratch(bytes), dtype, shape};
+}
+
+void NpuOps::convert(NpuStream& stream, const AclTensor& out, const AclTensor& x) {
+  FASTCHAT_ACLNN(stream, aclnnInplaceCopy, out.get(), x.get());
+}
+
+void NpuOps::embedding(Stream& stream, TensorView table, TensorView ids, TensorView out) {
+  check_embedding(table, ids, out);
+  if (ids.rows() == 0) return;
+  NpuStream& npu = npu_stream(stream, "embedding");
+  const ScratchScope scope(npu);
+  const bool direct = out.dtype() == table.dtype() && out.is_dense();
+  const TensorView rows = direct ? out : temporary(npu, table.dtype(), {ids.rows(), table.dim(1)});
+  const AclTensor table_tensor(table);
+  const AclTensor id_tensor(ids);
+  const AclTensor row_tensor(rows);
+  FASTCHAT_ACLNN(npu, aclnnEmbedding, table_tensor.get(), id_tensor.get(), row_tensor.get());
+  if (!direct) convert(npu, AclTensor(out), row_tensor);
+}
+
+void NpuOps::gather_rows(Stream& stream, TensorView x, TensorView indices, TensorView out) {
+  check_gather_rows(x, indices, out);
+  if (indices.rows() == 0) return;
+  NpuStream& npu = npu_stream(stream, "gather_rows");
+  const ScratchScope scope(npu);
+  FASTCHAT_ACLNN(npu,
+                 aclnnIndexSelect,
+                 AclTensor(x).get(),
+                 std::int64_t{0},
+                 AclTensor(indices).get(),
+                 AclTensor(out).get());
+}
+
+// ids += (sources >= 0) * (sampled[max(sources, 0)] - ids), of operators that every CANN has. Then
+// -1, which sampling gives where the logits are no numbers, becomes 0: the embedding of an id that
+// is none would end the card's work, and the sequence has failed anyway.
+void NpuOps::resolve_tokens(Stream& stream,
+                            TensorView ids,
+                            TensorView sources,
+                            TensorView sampled) {
+  check_resolve_tokens(ids, sources, sampled);
+  const std::int64_t count = ids.rows();
+  if (count == 0) return;
+  NpuStream& npu = npu_stream(stream, "resolve_tokens");
+  const ScratchScope scope(npu);
+  const AclScalar one(std::int64_t{1});
+  const AclTensor id_tensor(ids);
+  const AclTensor source_tensor(sources);
+  const AclTensor next(temporary(npu, DType::i32, {count}));
+  FASTCHAT_ACLNN(npu, aclnnAdds, source_tensor.get(), one.get(), one.get(), next.get());
+  const std::int64_t dims[] = {count};
+  const AclTensor given(npu.take_scratch(static_cast<std::size_t>(count)), ACL_BOOL, dims);
+  FASTCHAT_ACLNN(npu, aclnnCast, next.get(), ACL_BOOL, given.get());
+  const AclTensor factor(temporary(npu, DType::i32, {count}));
+  FASTCHAT_ACLNN(npu, aclnnCast, given.get(), ACL_INT32, factor.get());
+  const AclTensor rows(temporary(npu, DType::i32, {count}));
+  FASTCHAT_ACLNN(npu, aclnnMul, source_tensor.get(), factor.get(), rows.get());
+  const AclTensor change(temporary(npu, DType::i32, {count}));
+  FASTCHAT_ACLNN(
+      npu, aclnnIndexSelect, AclTensor(sampled).get(), std::int64_t{0}, rows.get(), change.get());
+  FASTCHAT_ACLNN(npu, aclnnInplaceSub, change.get(), id_tensor.get(), one.get());
+  FASTCHAT_ACLNN(npu, aclnnInplaceMul, change.get(), factor.get());
+  FASTCHAT_ACLNN(npu, aclnnInplaceAdd, id_tensor.get(), change.get(), one.get());
+  FASTCHAT_ACLNN(npu, aclnnAdds, id_tensor.get(), one.get(), one.get(), next.get());
+  FASTCHAT_ACLNN(npu, aclnnCast, next.get(), ACL_BOOL, given.get());
+  FASTCHAT_ACLNN(npu, aclnnCast, given.get(), ACL_INT32, factor.get());
+  FASTCHAT_ACLNN(npu, aclnnInplaceMul, id_tensor.get(), factor.get());
+}
+
+// The operator gives its input's dtype, dense.
+void NpuOps::norm_into(NpuStream& stream,
+                       TensorView x,
+                       TensorView weight,
+                       float eps,
+                       TensorView residual_sum,
+                       TensorView out) {
+  const bool direct = out.dtype() == x.dtype() && out.is_dense() && out.data() != x.data();
+  const bool grouped = x.rank() == 3;
+  const std::int64_t groups = grouped ? x.dim(1) : 1;
+  const std::int64_t width = x.dim(x.rank() - 1);
+  TensorView normed = out;
+  if (!direct)
+    normed = grouped ? temporary(stream, x.dtype(), {x.rows(), groups, width})
+                     : temporary(stream, x.dtype(), {x.rows(), width});
+  const TensorView rstd = grouped ? temporary(stream, DType::f32, {x.rows(), groups, 1})
+                                  : temporary(stream, DType::f32, {x.rows(), 1});
+  const AclTensor normed_tensor(normed);
+  if (residual_sum.empty()) {
+    FASTCHAT_ACLNN(stream,
+                   aclnnRmsNorm,
+                   AclTensor(x).get(),
+                   AclTensor(weight).get(),
+                   static_cast<double>(eps),
+                   normed_tensor.get(),
+                   AclTensor(rstd).get());
+  } else {
+    const AclTensor sum(residual_sum);
+    FASTCHAT_ACLNN(stream,
+                   aclnnAddRmsNorm,
+                   sum.get(),
+                   AclTensor(x).get(),
+                   AclTensor(weight).get(),
+                   static_cast<double>(eps),
+                   normed_tensor.get(),
+                   AclTensor(rstd).get(),
+                   sum.get());
+  }
+  if (!direct) convert(stream, AclTensor(out), normed_tensor);
+}
+
+void NpuOps::rms_norm(Stream& stream, TensorView x, TensorView weight, float eps, TensorView out) {
+  check_rms_norm(x, weight, out);
+  if (x.rows() == 0) return;
+  NpuStream& npu = npu_stream(stream, "rms_norm");
+  const ScratchScope scope(npu);
+  norm_into(npu, x, weight, eps, {}, out);
+}
+
+void NpuOps::add_rms_norm(Stream& stream,
+                          TensorView residual,
+                          TensorView x,
+                          TensorView weight,
+                          float eps,
+                          TensorView out) {
+  check_norm("add_rms_norm", residual, weight, {}, out);
+  check_add("add_rms_norm", residual, x);
+  if (x.rows() == 0) return;
+  NpuStream& npu = npu_stream(stream, "add_rms_norm");
+  const ScratchScope scope(npu);
+  TensorView addend = x;
+  if (x.dtype() != residual.dtype()) {
+    addend = temporary(npu, residual.dtype(), {x.rows(), x.dim(1)});
+    convert(npu, AclTensor(addend), AclTensor(x));
+  }
+  norm_into(npu, addend, weight, eps, residual, out);
+}
+
+void NpuOps::layer_norm(
+    Stream& stream, TensorView x, TensorView weight, TensorView bias, float eps, TensorView out) {
+  check_norm("layer_norm", x, weight, bias, out);
+  if (x.rows() == 0) return;
+  NpuStream& npu = npu_stream(stream, "layer_norm");
+  const ScratchScope scope(npu);
+  // In f32 throughout: weight and bias are.
+  const TensorView wide = temporary(npu, DType::f32, {x.rows(), x.dim(1)});
+  convert(npu, AclTensor(wide), AclTensor(x));
+  const TensorView normed = temporary(npu, DType::f32, {x.rows(), x.dim(1)});
+  const std::int64_t width[] = {x.dim(1)};
+  const AclIntArray normalized(width);
+  FASTCHAT_ACLNN(npu,
+                 aclnnLayerNorm,
+                 AclTensor(wide).get(),
+                 normalized.get(),
+                 AclTensor(weight).get(),
+                 AclTensor(bias).get(),
+                 static_cast<double>(eps),
+                 AclTensor(normed).get(),
+                 nullptr,
+                 nullptr);
+  convert(npu, AclTensor(out), AclTensor(normed));
+}
+
+void NpuOps::add(Stream& stream, TensorView out, TensorView x) {
+  check_add("add", out, x);
+  if (x.rows() == 0) return;
+  NpuStream& npu = npu_stream(stream, "add");
+  const ScratchScope scope(npu);
+  const AclScalar one(1.0f);
+  FASTCHAT_ACLNN(npu, aclnnInplaceAdd, AclTensor(out).get(), AclTensor(x).get(), one.get());
+}
+
+void NpuOps::linear(
+    Stream& stream, TensorView x, const PackedLinear& weight, TensorView bias, TensorView out) {
+  check_linear(x, weight, bias, out);
+  if (x.rows() == 0) return;
+  NpuStream& npu = npu_stream(stream, "linear");
+  const ScratchScope scope(npu);
+  const bool direct = out.dtype() == x.dtype() && out.is_dense();
+  const TensorView product = direct ? out : temporary(npu, x.dtype(), {x.rows(), out.dim(1)});
+  const AclTensor transposed(weight.storage.data(),
+                             weight.dtype,
+                             {weight.in_features, weight.out_features},
+                             {1, weight.in_features});
+  const AclTensor product_tensor(product);
+  FASTCHAT_ACLNN(npu,
+                 aclnnMm,
+                 AclTensor(x).get(),
+                 transposed.get(),
+                 product_tensor.get(),
+                 CANN_CUBE_KEEP_DTYPE);
+  const AclTensor out_tensor(out);
+  if (!direct) convert(npu, out_tensor, product_tensor);
+  if (bias.empty()) return;
+  const AclScalar one(1.0f);
+  TensorView addend = bias;
+  if (bias.dtype() != out.dtype()) {
+    addend = temporary(npu, out.dtype(), {bias.rows()});
+    convert(npu, AclTensor(addend), AclTensor(bias));
+  }
+  FASTCHAT_ACLNN(npu, aclnnInplaceAdd, out_tensor.get(), AclTensor(addend).get(), one.get());
+}
+
+void NpuOps::rotary_table(Stream& stream,
+                          TensorView positions,
+                          TensorView inverse_frequencies,
+                          float scale,
+                          TensorView out) {
+  check_rotary_table(positions, inverse_frequencies, out);
+  rotation_is_stale_ = true;
+  const std::int64_t count = positions.rows();
+  if (count == 0) return;
+  const std::int64_t half = inverse_frequencies.rows();
+  NpuStream& npu = npu_stream(stream, "rotary_table");
+  const ScratchScope scope(npu);
+  const TensorView wide = temporary(npu, DType::f32, {count, 1});
+  FASTCHAT_ACLNN(npu,
+                 aclnnCast,
+                 AclTensor(positions.data(), DType::i32, {count, 1}).get(),
+                 ACL_FLOAT,
+                 AclTensor(wide).get());
+  const AclTensor angles(temporary(npu, DType::f32, {count, half}));
+  FASTCHAT_ACLNN(npu,
+                 aclnnMul,
+                 AclTensor(wide).get(),
+                 AclTensor(inverse_frequencies.data(), DType::f32, {1, half}).get(),
+                 angles.get());
+  const AclTensor cosines(out.slice_columns(0, half));
+  const AclTensor sines(out.slice_columns(half, half));
+  FASTCHAT_ACLNN(npu, aclnnCos, angles.get(), cosines.get());
+  FASTCHAT_ACLNN(npu, aclnnSin, angles.get(), sines.get());
+  if (scale != 1.0f) {
+    const AclScalar factor(scale);
+    FASTCHAT_ACLNN(npu, aclnnInplaceMuls, AclTensor(out).get(), factor.get());
+  }
+}
+
+void NpuOps::prepare_rotation(NpuStream& stream, TensorView table, DType dtype) {
+  const std::int64_t rows = table.rows();
+  const std::int64_t dim = table.dim(1);
+  if (!rotation_is_stale_ && rotation_dtype_ == dtype && rotation_rows_ == rows) return;
+  const std::size_t bytes = 2 * static_cast<std::size_t>(rows * dim) * size_of(dtype);
+  if (rotation_.size_bytes() < bytes) {
+    stream.synchronize();  // work of an earlier step may still read the old one
+    rotation_ = device_.allocate(bytes, "rotary table");
+  }
+  const auto fill = [&](std::int64_t source_column, std::size_t offset) {
+    const std::int64_t half = dim / 2;
+    char* const base = static_cast<char*>(rotation_.data()) + offset;
+    const AclTensor source(table.slice_columns(source_column, half));
+    for (const std::int64_t column : {std::int64_t{0}, half})
+      convert(stream,
+              AclTensor(base + static_cast<std::size_t>(column) * size_of(dtype),
+                        dtype,
+                        {rows, half},
+                        {dim, 1}),
+              source);
+  };
+  fill(0, 0);
+  fill(dim / 2, bytes / 2);
+  rotation_is_stale_ = false;
+  rotation_dtype_ = dtype;
+  rotation_rows_ = rows;
+}
+
+void NpuOps::rotary(Stream& stream, TensorView x, std::int64_t head_dim, TensorView table) {
+  check_rotary(x, head_dim, table);
+  const std::int64_t rows = x.rows();
+  if (rows == 0) return;
+  NpuStream& npu = npu_stream(stream, "rotary");
+  const ScratchScope scope(npu);
+  prepare_rotation(npu, table, x.dtype());
+  const std::int64_t heads = x.dim(1) / head_dim;
+  const std::int64_t dim = table.dim(1);
+  const AclTensor in(x.data(), x.dtype(), {rows, heads, dim}, {x.row_stride(), head_dim, 1});
+  const AclTensor cosines(rotation_.data(), x.dtype(), {rows, 1, dim});
+  const AclTensor sines(static_cast<char*>(rotation_.data()) +
+                            static_cast<std::size_t>(rows * dim) * size_of(x.dtype()),
+                        x.dtype(),
+                        {rows, 1, dim});
+  const AclTensor rotated(temporary(npu, x.dtype(), {rows, heads, dim}));
+  constexpr std::int64_t kHalves = 0;  // element i goes with i + dim / 2
+  FASTCHAT_ACLNN(npu,
+                 aclnnRotaryPositionEmbedding,
+                 in.get(),
+                 cosines.get(),
+                 sines.get(),
+                 kHalves,
+                 rotated.get());
+  convert(npu, in, rotated);
+}
+
+void NpuOps::gated_activation(Stream& stream,
+                              TensorView gate_up,
+                              Activation activation,
+                              TensorView out) {
+  check_gated_activation(gate_up, out);
+  if (out.rows() == 0) return;
+  NpuStream& npu = npu_stream(stream, "gated_activation");
+  const ScratchScope scope(npu);
+  const std::int64_t width = out.dim(1);
+  const AclTensor out_tensor(out);
+  if (activation == Activation::silu && gate_up.is_dense()) {
+    FASTCHAT_ACLNN(npu, aclnnSwiGlu, AclTensor(gate_up).get(), kLastDim, out_tensor.get());
+    return;
+  }
+  const AclTensor gate(gate_up.slice_columns(0, width));
+  switch (activation) {
+    case Activation::silu:
+      FASTCHAT_ACLNN(npu, aclnnSilu, gate.get(), out_tensor.get());
+      break;
+    case Activation::gelu:
+      FASTCHAT_ACLNN(npu, aclnnGelu, gate.get(), out_tensor.get());
+      break;
+    case Activation::gelu_tanh:
+      FASTCHAT_ACLNN(npu, aclnnGeluV2, gate.get(), std::int64_t{1}, out_tensor.get());
+      break;
+  }
+  FASTCHAT_ACLNN(
+      npu, aclnnInplaceMul, out_tensor.get(), AclTensor(gate_up.slice_columns(width, width)).get());
+}
+
+}  // namespace ascend
+}  // namespace fastchat::ops

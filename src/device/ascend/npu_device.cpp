@@ -5,6 +5,7 @@
 #include <cctype>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <mutex>
 #include <set>
 #include <string>
@@ -69,28 +70,38 @@ std::uint64_t limit_of(const NpuPlatformOptions& options, int index) {
                                                          : 0;
 }
 
+/// What this process holds on a card; shared by the platform's listing and the opened device.
+struct CardAccount {
+  std::uint64_t limit_bytes = 0;  // 0: none
+  std::atomic<std::uint64_t> allocated_bytes{0};
+};
+
+/// Of the thread's current card.
+MemoryInfo memory_of(const CardAccount& account) {
+  auto [free_bytes, total_bytes] = card_memory();
+  const std::uint64_t allocated = account.allocated_bytes;
+  if (const std::uint64_t limit = account.limit_bytes; limit != 0) {
+    free_bytes = std::min(free_bytes, limit - std::min(limit, allocated));
+    total_bytes = std::min(total_bytes, limit);
+  }
+  return {.total_bytes = total_bytes, .free_bytes = free_bytes, .allocated_bytes = allocated};
+}
+
 class OpenNpuDevice final : public NpuDevice {
  public:
-  OpenNpuDevice(DeviceInfo info, std::uint64_t limit_bytes)
-      : NpuDevice(std::move(info)), limit_bytes_(limit_bytes) {
+  OpenNpuDevice(DeviceInfo info, std::shared_ptr<CardAccount> account)
+      : NpuDevice(std::move(info)), account_(std::move(account)) {
     bind();
-    total_bytes_ = card_memory().second;
   }
   ~OpenNpuDevice() override {
-    if (const std::uint64_t held = allocated_bytes_; held != 0)
+    if (const std::uint64_t held = account_->allocated_bytes; held != 0)
       log::error("npu {}: closed with {} still held", info_.index, format_bytes(held));
   }
 
   const DeviceInfo& info() const override { return info_; }
   MemoryInfo memory() const override {
     bind();
-    const std::uint64_t allocated = allocated_bytes_;
-    std::uint64_t free_bytes = card_memory().first;
-    if (limit_bytes_ != 0)
-      free_bytes = std::min(free_bytes, limit_bytes_ - std::min(limit_bytes_, allocated));
-    return {.total_bytes = limit_bytes_ != 0 ? std::min(limit_bytes_, total_bytes_) : total_bytes_,
-            .free_bytes = free_bytes,
-            .allocated_bytes = allocated};
+    return memory_of(*account_);
   }
 
   std::unique_ptr<Stream> create_stream() override { return std::make_unique<NpuStream>(*this); }
@@ -120,15 +131,15 @@ class OpenNpuDevice final : public NpuDevice {
  protected:
   void* allocate_bytes(std::size_t size_bytes, std::string_view purpose) override {
     bind();
-    const std::uint64_t before = allocated_bytes_.fetch_add(size_bytes);
+    const std::uint64_t limit = account_->limit_bytes;
+    const std::uint64_t before = account_->allocated_bytes.fetch_add(size_bytes);
     void* data = nullptr;
-    const bool within_limit =
-        limit_bytes_ == 0 || (before <= limit_bytes_ && size_bytes <= limit_bytes_ - before);
+    const bool within_limit = limit == 0 || (before <= limit && size_bytes <= limit - before);
     const aclError status =
         within_limit ? FASTCHAT_CANN(aclrtMalloc)(&data, size_bytes, ACL_MEM_MALLOC_HUGE_FIRST)
                      : ACL_ERROR_RT_MEMORY_ALLOCATION;
     if (status == ACL_SUCCESS) return data;
-    allocated_bytes_ -= size_bytes;
+    account_->allocated_bytes -= size_bytes;
     const MemoryInfo now = memory();
     std::string text = fmt::format(
         "npu {}: no room for {}: asked {}, allocated {}, free {} of {}; promise less context "
@@ -156,7 +167,7 @@ class OpenNpuDevice final : public NpuDevice {
       if (is_host_block) {
         FASTCHAT_CANN_CALL(aclrtFreeHost, data);
       } else {
-        allocated_bytes_ -= size_bytes;
+        account_->allocated_bytes -= size_bytes;
         FASTCHAT_CANN_CALL(aclrtFree, data);
       }
     } catch (const std::exception& failure) {
@@ -165,9 +176,7 @@ class OpenNpuDevice final : public NpuDevice {
   }
 
  private:
-  const std::uint64_t limit_bytes_;
-  std::uint64_t total_bytes_ = 0;
-  std::atomic<std::uint64_t> allocated_bytes_{0};
+  const std::shared_ptr<CardAccount> account_;
   std::mutex mutex_;
   std::unordered_set<void*> host_blocks_;  // of allocate_host: not on the account
 };
@@ -204,17 +213,12 @@ class NpuPlatform final : public Platform {
   MemoryInfo memory(int index) override {
     require_index(index);
     bind_card(index);
-    auto [free_bytes, total_bytes] = card_memory();
-    if (const std::uint64_t limit = limit_of(options_, index); limit != 0) {
-      total_bytes = std::min(total_bytes, limit);
-      free_bytes = std::min(free_bytes, limit);
-    }
-    return {.total_bytes = total_bytes, .free_bytes = free_bytes, .allocated_bytes = 0};
+    return memory_of(*account(index));
   }
 
   std::unique_ptr<Device> open(int index) override {
     require_index(index);
-    return std::make_unique<OpenNpuDevice>(describe_card(index), limit_of(options_, index));
+    return std::make_unique<OpenNpuDevice>(describe_card(index), account(index));
   }
 
  private:
@@ -228,8 +232,20 @@ class NpuPlatform final : public Platform {
           count == 0 ? unavailable_reason() : "");
   }
 
+  std::shared_ptr<CardAccount> account(int index) {
+    const std::lock_guard lock(mutex_);
+    std::shared_ptr<CardAccount>& account = accounts_[index];
+    if (!account) {
+      account = std::make_shared<CardAccount>();
+      account->limit_bytes = limit_of(options_, index);
+    }
+    return account;
+  }
+
   const NpuPlatformOptions options_;
   std::string reason_;
+  std::mutex mutex_;
+  std::map<int, std::shared_ptr<CardAccount>> accounts_;
 };
 
 }  // namespace

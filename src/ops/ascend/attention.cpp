@@ -26,11 +26,15 @@ struct KvTensors {
   std::int64_t width = 0;  // elements of one position
 };
 
-/// What Ascend's attention does not take.
-void require_supported(const PagedAttentionArgs& args) {
-  if (args.q.dtype() == DType::f32)
+void require_16_bits(DType dtype) {
+  if (dtype == DType::f32)
     throw UnsupportedOp(
         "paged_attention: Ascend's attention takes f16 and bf16; use --dtype float16 or bfloat16");
+}
+
+/// What Ascend's attention does not take.
+void require_supported(const PagedAttentionArgs& args) {
+  require_16_bits(args.q.dtype());
   if (args.kv.spec.head_dim % 16 != 0)
     throw UnsupportedOp(
         fmt::format("paged_attention: Ascend's attention takes heads of a multiple of 16, not {}",
@@ -57,6 +61,7 @@ KvTensors kv_tensors(const KvLayer& kv, std::int64_t block_size) {
 
 void NpuOps::kv_write(Stream& stream, TensorView k, TensorView v, TensorView slots, KvLayer kv) {
   check_kv_write(k, v, slots, kv);
+  require_16_bits(kv.spec.dtype);
   const std::int64_t rows = slots.rows();
   if (rows == 0) return;
   NpuStream& npu = npu_stream(stream, "kv_write");

@@ -123,6 +123,12 @@ void NpuOps::norm_into(NpuStream& stream,
   if (!direct)
     normed = grouped ? temporary(stream, x.dtype(), {x.rows(), groups, width})
                      : temporary(stream, x.dtype(), {x.rows(), width});
+  // An f32 input wants an f32 weight; 16-bit ones take either.
+  if (x.dtype() == DType::f32 && weight.dtype() != DType::f32) {
+    const TensorView wide = temporary(stream, DType::f32, {width});
+    convert(stream, AclTensor(wide), AclTensor(weight));
+    weight = wide;
+  }
   const TensorView rstd = grouped ? temporary(stream, DType::f32, {x.rows(), groups, 1})
                                   : temporary(stream, DType::f32, {x.rows(), 1});
   const AclTensor normed_tensor(normed);
@@ -248,6 +254,7 @@ void NpuOps::rotary_table(Stream& stream,
                           TensorView out) {
   check_rotary_table(positions, inverse_frequencies, out);
   rotation_is_stale_ = true;
+  written_table_ = out.data();
   const std::int64_t count = positions.rows();
   if (count == 0) return;
   const std::int64_t half = inverse_frequencies.rows();
@@ -278,7 +285,9 @@ void NpuOps::rotary_table(Stream& stream,
 void NpuOps::prepare_rotation(NpuStream& stream, TensorView table, DType dtype) {
   const std::int64_t rows = table.rows();
   const std::int64_t dim = table.dim(1);
-  if (!rotation_is_stale_ && rotation_dtype_ == dtype && rotation_rows_ == rows) return;
+  const bool is_ready = !rotation_is_stale_ && rotation_table_ == table.data() &&
+                        rotation_dtype_ == dtype && rotation_rows_ == rows && rotation_dim_ == dim;
+  if (is_ready) return;
   const std::size_t bytes = 2 * static_cast<std::size_t>(rows * dim) * size_of(dtype);
   if (rotation_.size_bytes() < bytes) {
     stream.synchronize();  // work of an earlier step may still read the old one
@@ -298,7 +307,10 @@ void NpuOps::prepare_rotation(NpuStream& stream, TensorView table, DType dtype) 
   };
   fill(0, 0);
   fill(dim / 2, bytes / 2);
-  rotation_is_stale_ = false;
+  // Only what rotary_table wrote is known to change with the next rotary_table alone.
+  rotation_is_stale_ = written_table_ != table.data();
+  rotation_table_ = table.data();
+  rotation_dim_ = dim;
   rotation_dtype_ = dtype;
   rotation_rows_ = rows;
 }

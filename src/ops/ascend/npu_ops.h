@@ -127,6 +127,9 @@ class NpuOps final : public Ops {
   Buffer rotation_;  // T [2, n, rotary_dim]: cosines, sines; each half twice
   DType rotation_dtype_ = DType::f32;
   std::int64_t rotation_rows_ = 0;
+  std::int64_t rotation_dim_ = 0;
+  const void* rotation_table_ = nullptr;  // what it was made of
+  const void* written_table_ = nullptr;   // by the last rotary_table
   bool rotation_is_stale_ = true;
 
   Buffer mask_;  // i8 [2048, 2048], 1 above the diagonal

@@ -132,6 +132,7 @@ void NpuOps::token_logprobs(Stream& stream,
   for (std::int64_t i = 0; i < rows; ++i)
     sampler.token_logprobs(
         host + i * vocab_size, static_cast<const std::int32_t*>(wanted.data())[i], results.row(i));
+  output.tokens = {};  // not of this operation
   write_output(npu, output, rows);
 }
 

@@ -78,7 +78,7 @@ TEST(Arguments, NoRowsAreNoWork) {
 TEST(Traits, BytesFollowFromThem) {
   const OpsTraits npu = traits(device::DeviceKind::npu);
   EXPECT_EQ(npu.kv_block_size, 128);
-  EXPECT_EQ(packed_linear_bytes(npu, 17, 16, DType::bf16), 32u * 16u * 2u);
+  EXPECT_EQ(packed_linear_bytes(npu, 17, 16, DType::bf16), 17u * 16u * 2u);
   EXPECT_EQ(kv_block_bytes(npu, {.num_kv_heads = 2, .head_dim = 64, .dtype = DType::f16}),
             2u * 128u * 2u * 64u * 2u);
   CpuFixture fixture;

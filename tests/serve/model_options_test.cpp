@@ -259,7 +259,8 @@ TEST(ResolveDtype, AutoIsTheCheckpointsTypeOnCpuAndHalfOnCards) {
   EXPECT_EQ(resolve_dtype(options, config, device::DeviceKind::cpu), device::DType::bf16);
   EXPECT_EQ(resolve_dtype(options, config, device::DeviceKind::npu), device::DType::f16);
   options.dtype = "float32";
-  EXPECT_EQ(resolve_dtype(options, config, device::DeviceKind::npu), device::DType::f32);
+  EXPECT_EQ(resolve_dtype(options, config, device::DeviceKind::cpu), device::DType::f32);
+  EXPECT_THROW(resolve_dtype(options, config, device::DeviceKind::npu), Failure);
 }
 
 class LanguageTest : public testing::Test {

@@ -178,6 +178,7 @@ TEST_F(OpsMatmul, FractalWeightsInBothConventions) {
   expect_product(out, expected, ACL_FLOAT16, k);
 
   // The same memory with its fractal dims, for the operator that wants them.
+  NEEDS(cann, aclnnMatmulWeightNz);
   const Tensor blocked = memory.view({k, n}, {1, k}, 0, ACL_FORMAT_FRACTAL_NZ, {5, 4, 16, 16});
   ASSERT_EQ(RUN(cann, aclnnMatmulWeightNz, a, blocked, out, int8_t{0}), 0);
   expect_product(out, expected, ACL_FLOAT16, k);
@@ -267,6 +268,7 @@ TEST_F(OpsMatmul, DynamicQuantThenQuantMatmul) {
                 out),
             0);
   expect_near(out.read(), expected, ACL_BF16, 1, 1e-3);
+  if (cann.version() < 830) GTEST_SKIP() << "aclnnQuantMatmulV5 takes 8-bit pairs from 8.3 on";
   const Tensor half(cann, ACL_FLOAT16, {m, n});
   ASSERT_EQ(RUN(cann,
                 aclnnQuantMatmulV5,
@@ -322,6 +324,7 @@ TEST_F(OpsMatmul, PackedScalesForHalfResults) {
 }
 
 TEST_F(OpsMatmul, QuantMatmulReadsFractals) {
+  NEEDS(cann, aclnnNpuFormatCast);
   const int64_t m = 3, n = 40, k = 70;
   const auto x = random_int8(m * k, 1);
   const auto w = random_int8(n * k, 2);

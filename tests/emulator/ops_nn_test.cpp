@@ -428,8 +428,8 @@ TEST_F(OpsNn, SoftmaxOfAnyDim) {
       }
       const Tensor y(cann, dtype, {rows, columns});
       ASSERT_EQ(RUN(cann, aclnnSoftmax, x, dim, y), 0);
-      // Rounding the difference to the largest, up to 30, costs as many steps.
-      expect_near(y.read(), expected, dtype, dtype == ACL_FLOAT ? 16 : 1, 1e-37);
+      // Rounding the difference to the largest, up to 40, costs as many steps.
+      expect_near(y.read(), expected, dtype, dtype == ACL_FLOAT ? 32 : 1, 1e-37);
       ASSERT_EQ(RUN(cann, aclnnLogSoftmax, x, dim, y), 0);
       expect_near(y.read(), logs, dtype, 1, 3e-6);
     }

@@ -49,7 +49,8 @@ SplitCheck check_split(const PlanRequest& request,
     const std::int64_t capacity =
         per_block == 0 ? std::numeric_limits<std::int64_t>::max()
                        : static_cast<std::int64_t>((row.budget_bytes - fixed) / per_block);
-    if (worst_overflow == 0 && capacity < fewest) check.first_full_device = row.device;
+    if (worst_overflow == 0 && (check.first_full_device < 0 || capacity < fewest))
+      check.first_full_device = row.device;
     fewest = std::min(fewest, capacity);
     num_blocks = std::min(num_blocks, capacity);
     row.max_kv_tokens =

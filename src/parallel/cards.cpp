@@ -82,7 +82,7 @@ Result<Item> parse_item(std::string_view text) {
 
 const std::vector<Card>& known_cards() {
   // Source: platform files of CANN 8.1.RC1 (cores, clocks, memory); bandwidths as published.
-  static const std::vector<Card> cards = {
+  static const std::vector<Card> kCards = {
       npu("Ascend910B1", 64, card_speed(1.47, 364, 150)),
       npu("Ascend910B2", 64, card_speed(1.47, 354, 150)),
       npu("Ascend910B2C", 64, card_speed(1.47, 354, 150)),
@@ -98,7 +98,7 @@ const std::vector<Card>& known_cards() {
       npu("Ascend310P1", 24, card_speed(0.19, 87, 20)),
       npu("Ascend310P3", 24, card_speed(0.19, 69, 20)),
   };
-  return cards;
+  return kCards;
 }
 
 Result<std::vector<DeviceBudget>> parse_cards(std::string_view list) {
@@ -107,7 +107,13 @@ Result<std::vector<DeviceBudget>> parse_cards(std::string_view list) {
     const std::size_t comma = std::min(list.find(',', start), list.size());
     const Result<Item> item = parse_item(list.substr(start, comma - start));
     if (!item) return item.error();
-    for (int i = 0; i < item->count && devices.size() < kMostCards; ++i)
+    if (devices.size() + static_cast<std::size_t>(item->count) > kMostCards)
+      return Error{ErrorCode::invalid_request,
+                   fmt::format("'{}': more than {} cards in all; 1 to {} were expected",
+                               list,
+                               kMostCards,
+                               kMostCards)};
+    for (int i = 0; i < item->count; ++i)
       devices.push_back({.name = fmt::format("npu:{} {}", devices.size(), item->card->name),
                          .total_bytes = item->memory_bytes,
                          .free_bytes = item->memory_bytes -

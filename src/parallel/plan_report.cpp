@@ -1,6 +1,5 @@
 // Plans and refusals as text for people and as JSON for programs (docs/plan-json.md).
 #include <algorithm>
-#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "parallel/planner.h"
+#include "parallel/saturating.h"
 
 namespace fastchat::parallel {
 namespace {
@@ -39,12 +39,8 @@ std::size_t display_width(const std::string& text) {
   std::size_t width = 0;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x80)
-      width += 1;
-    else if (byte >= 0xE0)
-      width += 2;
-    else if (byte >= 0xC0)
-      width += 1;
+    const bool continues = byte >= 0x80 && byte < 0xC0;
+    if (!continues) width += byte >= 0xE0 ? 2 : 1;
   }
   return width;
 }
@@ -68,14 +64,7 @@ std::string flag_size(std::uint64_t bytes) {
 }
 
 std::uint64_t needed_bytes(const DevicePlan& row) {
-  std::uint64_t sum = 0;
-  // Absurd sizes are counted up to the largest number (planner.cpp) and must not start again from 0
-  // here.
-  for (const std::uint64_t bytes : {row.weight_bytes, row.kv_bytes, row.workspace_bytes})
-    sum = sum > std::numeric_limits<std::uint64_t>::max() - bytes
-              ? std::numeric_limits<std::uint64_t>::max()
-              : sum + bytes;
-  return sum;
+  return plus(plus(row.weight_bytes, row.kv_bytes), row.workspace_bytes);
 }
 
 std::string layer_range(const DevicePlan& row, const Speaker& in) {
@@ -121,12 +110,12 @@ DevicePlan totals(const std::vector<DevicePlan>& rows) {
   DevicePlan total;
   for (const DevicePlan& row : rows) {
     total.num_layers += row.num_layers;
-    total.budget_bytes += row.budget_bytes;
-    total.weight_bytes += row.weight_bytes;
-    total.kv_bytes += row.kv_bytes;
-    total.workspace_bytes += row.workspace_bytes;
-    total.kv_bytes_per_token += row.kv_bytes_per_token;
-    total.unused_bytes += row.unused_bytes;
+    total.budget_bytes = plus(total.budget_bytes, row.budget_bytes);
+    total.weight_bytes = plus(total.weight_bytes, row.weight_bytes);
+    total.kv_bytes = plus(total.kv_bytes, row.kv_bytes);
+    total.workspace_bytes = plus(total.workspace_bytes, row.workspace_bytes);
+    total.kv_bytes_per_token = plus(total.kv_bytes_per_token, row.kv_bytes_per_token);
+    total.unused_bytes = plus(total.unused_bytes, row.unused_bytes);
   }
   return total;
 }
@@ -135,8 +124,8 @@ DevicePlan totals(const std::vector<DevicePlan>& rows) {
 std::string left_out_because(const PlanRequest& request, const DevicePlan& row, const Speaker& in) {
   const ModelSizes& sizes = request.sizes;
   const std::uint64_t least =
-      *std::min_element(sizes.layer_weight_bytes.begin(), sizes.layer_weight_bytes.end()) +
-      workspace_bytes(sizes, request, false);
+      plus(*std::min_element(sizes.layer_weight_bytes.begin(), sizes.layer_weight_bytes.end()),
+           workspace_bytes(sizes, request, false));
   if (row.budget_bytes < least)
     return in.say("its {} are less than one layer and its workspace take ({})",
                   "其 {} 不足以放下一层及其工作内存（{}）",
@@ -236,7 +225,7 @@ std::string split_text(const std::string& name,
         name,
         layers,
         who,
-        format_bytes(full.weight_bytes + full.workspace_bytes),
+        format_bytes(needed_bytes(full)),
         format_bytes(full.budget_bytes));
   // What its fullest device holds beyond this is of no use to max_num_seqs sequences.
   const bool is_memory = check.num_kv_tokens == full.max_kv_tokens;

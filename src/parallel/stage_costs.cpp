@@ -12,8 +12,11 @@ namespace {
 // Operations per layer of a decoder as its stage enqueues them.
 constexpr double kOpsPerLayer = 11.0;
 
-std::uint64_t sum_before(const std::vector<std::uint64_t>& sums, int index) {
-  return sums[static_cast<std::size_t>(index)];
+/// What layers [first, last) add to the sums of the layers before each; the largest number where
+/// the sum is.
+std::uint64_t sum_of(const std::vector<std::uint64_t>& sums, int first, int last) {
+  const std::uint64_t sum = sums[static_cast<std::size_t>(last)];
+  return sum == kHuge ? kHuge : sum - sums[static_cast<std::size_t>(first)];
 }
 
 double number(std::uint64_t value) { return static_cast<double>(value); }
@@ -96,15 +99,14 @@ std::vector<double> StageCosts::share_weights(int group) const {
 
 std::uint64_t StageCosts::weights(int device, int first, int last) const {
   const Member& here = member(device);
-  std::uint64_t bytes = sum_before(here.weights, last) - sum_before(here.weights, first);
+  std::uint64_t bytes = sum_of(here.weights, first, last);
   if (first == 0) bytes = plus(bytes, here.sizes.embedding_bytes);
   if (last == num_layers_) bytes = plus(bytes, here.sizes.head_bytes);
   return bytes;
 }
 
 std::uint64_t StageCosts::kv_per_block(int device, int first, int last) const {
-  const Member& here = member(device);
-  return sum_before(here.kv, last) - sum_before(here.kv, first);
+  return sum_of(member(device).kv, first, last);
 }
 
 std::uint64_t StageCosts::workspace(int device, int last) const {

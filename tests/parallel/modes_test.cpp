@@ -340,9 +340,16 @@ TEST(Cards, AreReadFromNamesAndSizes) {
   EXPECT_EQ(cards[2].total_bytes, std::uint64_t{64} << 30);
   EXPECT_LT(cards[2].free_bytes, cards[2].total_bytes);
   EXPECT_GT(cards[2].speed.read_bytes_per_s, cards[0].speed.read_bytes_per_s);
-  for (const char* wrong :
-       {"", "4x", "4xAscend", "0xAscend910B1", "Ascend910B1-fast", "Ascend910B1,"})
+  for (const char* wrong : {"",
+                            "4x",
+                            "4xAscend",
+                            "0xAscend910B1",
+                            "Ascend910B1-fast",
+                            "Ascend910B1,",
+                            "1025xAscend910B1",
+                            "1024xAscend910B1,Ascend910B1"})
     EXPECT_FALSE(parse_cards(wrong)) << wrong;
+  EXPECT_EQ(parse_cards("1000xAscend910B1,24xAscend910B4").value().size(), 1024u);
 }
 
 }  // namespace

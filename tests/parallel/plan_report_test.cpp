@@ -67,6 +67,14 @@ TEST(PlanJson, HasExactlyTheDocumentedKeys) {
   EXPECT_EQ(keys, documented_keys("A plan"));
 }
 
+TEST(PlanText, ComparesSplitsOfLayersThatKeepNoKv) {
+  PlanRequest request = small_request(30);
+  request.sizes.layer_kv_bytes_per_block.assign(8, 0);
+  request.devices[1].limit_bytes = 840;
+  const Plan plan = make_plan(request).value();
+  EXPECT_NE(to_text(plan, request).find("An even split"), std::string::npos);
+}
+
 TEST(PlanJson, RefusalHasExactlyTheDocumentedKeys) {
   const PlanRequest request = small_request(500);
   std::set<std::string> keys;

@@ -256,6 +256,14 @@ TEST(Planner, AbsurdSizesDoNotWrapAround) {
   request.max_model_len = 1 << 20;
   ASSERT_FALSE(make_plan(request).has_value());
   EXPECT_EQ(explain_refusal(request).reason, RefusalReason::weights);
+
+  // Layers behind those whose sum is no 64-bit number are not for nothing.
+  request = plain_request(8, {});
+  request.sizes.layer_weight_bytes.assign(8, std::uint64_t{1} << 62);
+  const std::uint64_t one_layer_and_more = (std::uint64_t{1} << 63) - (std::uint64_t{1} << 40);
+  request.devices.assign(4, {.total_bytes = one_layer_and_more, .free_bytes = one_layer_and_more});
+  request.memory_utilization = 1.0;
+  EXPECT_FALSE(make_plan(request).has_value());
 }
 
 // ---- against all splits

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <thread>
 
 #include "base/bounded_queue.h"
@@ -74,6 +75,13 @@ struct RankStep {
   std::unique_ptr<device::Event> done;          // the sampler: outputs are on the host
 };
 
+std::size_t num_slots(const ModelRunnerOptions& options) {
+  check(options.max_outstanding >= 1,
+        "max_outstanding is {}, expected at least 1",
+        options.max_outstanding);
+  return static_cast<std::size_t>(options.max_outstanding);
+}
+
 }  // namespace
 
 struct ModelRunner::Impl {
@@ -107,9 +115,12 @@ struct ModelRunner::Impl {
   std::uint64_t num_taken = 0;
   bool needs_recovery = false;
 
-  std::mutex state_mutex;  // start-up and recovery: how many ranks have answered
+  std::size_t num_threads = 0;  // written before may_load or is_stopping is
+
+  std::mutex state_mutex;  // start-up, recovery and the end: how many ranks have answered, are idle
   std::condition_variable state_changed;
   std::size_t num_answered = 0;
+  std::size_t num_idle = 0;
   bool may_load = false;
   bool is_stopping = false;
   std::exception_ptr start_failure;
@@ -123,7 +134,7 @@ struct ModelRunner::Impl {
         dtype(model_dtype),
         options(runner_options),
         ranks(count_ranks(model_plan)),
-        slots(static_cast<std::size_t>(runner_options.max_outstanding)) {
+        slots(num_slots(runner_options)) {
     std::size_t r = 0;
     for (std::size_t stage = 0; stage < plan.placement.stages.size(); ++stage) {
       first_ranks.push_back(r);
@@ -180,23 +191,41 @@ struct ModelRunner::Impl {
       const std::lock_guard lock(progress_mutex);
       if (progress) progress(bytes);
     };
+    if (prepare_ranks(device_ops, weights, locked_progress)) return;
+    stop();
+    std::rethrow_exception(start_failure);
+  }
+
+  /// False: start_failure says why not. No rank's thread is left out of account: stop() ends those
+  /// that there are.
+  bool prepare_ranks(const std::vector<ops::Ops*>& device_ops,
+                     model::WeightSource& weights,
+                     const model::LoadProgress& progress) {
+    if (!attempt([&] { start_threads(device_ops, weights, progress); })) return false;
+    await_answers();  // every rank has a stream
+    if (start_failure || !attempt([&] { connect_groups(); })) return false;
+    let_load();
+    await_answers();
+    return !start_failure;
+  }
+
+  void start_threads(const std::vector<ops::Ops*>& device_ops,
+                     model::WeightSource& weights,
+                     const model::LoadProgress& progress) {
     for (std::size_t r = 0; r < ranks.size(); ++r) {
       const parallel::StagePlacement& placement = plan.placement.stages[ranks[r].stage_index];
       ranks[r].ops =
           device_ops.at(static_cast<std::size_t>(placement.devices[ranks[r].group_rank]));
       ranks[r].commands = std::make_unique<BoundedQueue<Command>>(slots.size() + 1);
-      ranks[r].thread = std::thread(
-          [this, r, &weights, &locked_progress] { run_rank(r, weights, locked_progress); });
-    }
-    await_answers();  // every rank has a stream
-    if (!start_failure) attempt([&] { connect_groups(); });
-    if (!start_failure) {
-      let_load();
-      await_answers();
-    }
-    if (start_failure) {
-      stop();
-      std::rethrow_exception(start_failure);
+      try {
+        ranks[r].thread =
+            std::thread([this, r, &weights, &progress] { run_rank(r, weights, progress); });
+      } catch (const std::system_error& error) {
+        fail("no thread for rank {}: {}; allow this process more threads (ulimit -u)",
+             r,
+             error.what());
+      }
+      ++num_threads;
     }
   }
 
@@ -331,12 +360,22 @@ struct ModelRunner::Impl {
         log::error("rank {}: {}", r, failure.what());
       }
     }
+    await_idle_ranks();
     rank.steps.clear();
     rank.hidden_in.reset();
     rank.kv.reset();
     rank.stage.reset();
     rank.communicator.reset();
     rank.stream.reset();
+  }
+
+  /// Ranks read each other's memory, after a failed step even when its output was taken: none gives
+  /// its own back before all are idle.
+  void await_idle_ranks() {
+    std::unique_lock lock(state_mutex);
+    ++num_idle;
+    state_changed.notify_all();
+    state_changed.wait(lock, [&] { return num_idle == num_threads; });
   }
 
   // ---- the rank thread ----
@@ -590,6 +629,9 @@ struct ModelRunner::Impl {
     output.top_tokens.clear();
     output.top_logprobs.clear();
     output.error = slot.get_error();
+    // A stream drops what was enqueued when its failure is reported, and runs what comes later: a
+    // step that was being enqueued then has run in part.
+    if (output.error.empty() && needs_recovery) output.error = "a step before it failed";
     const RankStep& step = ranks[sampler()].steps[slot_index];
     if (output.error.empty()) {
       try {
@@ -608,7 +650,10 @@ struct ModelRunner::Impl {
 
   StepInput recycle(StepOutput output) {
     const std::size_t slot_index = output.step_id % slots.size();
+    const bool has_failed = !output.error.empty();
     spare_output = std::move(output);
+    // Streams may still read a failed step's input, until recovery.
+    if (has_failed) return {};
     return std::move(slots[slot_index].input);
   }
 
@@ -656,9 +701,6 @@ ModelRunner::ModelRunner(const model::ModelConfig& config,
                          const model::LoadProgress& progress,
                          const ModelRunnerOptions& options)
     : impl_(std::make_unique<Impl>(config, plan, dtype, options)) {
-  check(options.max_outstanding >= 1,
-        "max_outstanding is {}, expected at least 1",
-        options.max_outstanding);
   impl_->start(device_ops, weights, progress);
 }
 

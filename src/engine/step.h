@@ -67,7 +67,8 @@ class StepExecutor {
  public:
   virtual ~StepExecutor() = default;
   /// Starts a step; returns before it is done. At most max_outstanding() steps may be submitted and
-  /// not yet taken.
+  /// not yet taken. Once a step has failed, those behind it may fail too, up to the next one that
+  /// is submitted with none outstanding.
   virtual void submit(StepInput input) = 0;
   /// The oldest outstanding step's output; blocks until it is there.
   virtual StepOutput wait() = 0;

@@ -195,7 +195,7 @@ TEST(Engine, ServesOnAfterAFailedStepOnceAllStepsAreTaken) {
   executor.on_submit = [&](const StepInput& input) { last_submitted = input.step_id; };
   executor.before_step = [&](const StepInput& input) {
     is_broken |= input.step_id == 4;
-    const std::string error = is_broken ? "card on fire" : "";
+    std::string error = is_broken ? "card on fire" : "";
     if (input.step_id == last_submitted) is_broken = false;
     return error;
   };

@@ -82,7 +82,7 @@ std::string behind(const std::string& text, std::string_view mark) {
 }
 
 std::string explain(const CLI::App& app, const CLI::ParseError& error) {
-  const std::string what = error.what();
+  std::string what = error.what();
   const std::string kind = error.get_name();
   // (Of this kind alone CLI11 gives the app's name where the kind's should be.)
   const std::vector<std::string> extras = app.remaining();

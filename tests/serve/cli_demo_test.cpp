@@ -84,7 +84,7 @@ TEST_F(DemoChat, OneMessageGivesItsAnswerOnStandardOutputAlone) {
                       "' --device cpu --temperature 0 -m '3 + 4 = ?' 2>/dev/null; echo status $?";
   PtySession session(std::vector<std::string>{"/bin/sh", "-c", shell});
   EXPECT_EQ(session.wait(), 0);
-  EXPECT_NE(session.screen().find("7"), std::string::npos) << session.screen();
+  EXPECT_NE(session.screen().find('7'), std::string::npos) << session.screen();
   EXPECT_NE(session.screen().find("status 0"), std::string::npos) << session.screen();
   EXPECT_EQ(session.screen().find("ASSISTANT"), std::string::npos) << session.screen();
 }

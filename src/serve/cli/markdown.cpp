@@ -22,7 +22,7 @@ constexpr int kMinWidth = 8;   // what is nested deeper is broken anyhow
 constexpr int kMinColumn = 4;  // of a table; with less it is printed row by row
 constexpr int kColumnGap = 3;  // " │ "
 
-StyledText styled(std::string text, TextStyle style = {}) {
+StyledText styled(std::string_view text, TextStyle style = {}) {
   StyledText out;
   append(out, text, style);
   return out;

@@ -78,9 +78,9 @@ TEST(DecoderStage, AllocatesWhatModelSizesCounts) {
         std::uint64_t weights = 0;
         if (placement.has_embedding) weights += sizes.embedding_bytes;
         if (placement.has_head) weights += sizes.head_bytes;
-        for (int layer = 0; layer < placement.num_layers; ++layer)
-          weights +=
-              sizes.layer_weight_bytes[static_cast<std::size_t>(placement.first_layer + layer)];
+        const int end = placement.first_layer + placement.num_layers;
+        for (int layer = placement.first_layer; layer < end; ++layer)
+          weights += sizes.layer_weight_bytes[static_cast<std::size_t>(layer)];
         EXPECT_EQ(stage.weight_bytes(), weights) << golden.name << " stage " << i;
 
         std::uint64_t workspace =

@@ -42,15 +42,22 @@ std::string names_text() {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-Result<Item> parse_item(std::string_view text) {
+template <typename... Args>
+Error refused(std::string_view message, const Args&... args) {
+  return {ErrorCode::invalid_request, fmt::format(fmt::runtime(message), args...)};
+}
+
+Result<Item> parse_item(std::string_view text, ChooseText choose) {
   Item item;
   std::string_view rest = text;
   int count = 0;
   const auto [end, status] = std::from_chars(rest.data(), rest.data() + rest.size(), count);
   if (status == std::errc{} && end != rest.data() + rest.size() && *end == 'x') {
     if (count < 1 || count > kMostCards)
-      return Error{ErrorCode::invalid_request,
-                   fmt::format("'{}': {} cards; 1 to {} were expected", text, count, kMostCards)};
+      return refused(choose("'{}': {} cards; 1 to {} were expected", "'{}'：{} 张卡；应为 1 到 {}"),
+                     text,
+                     count,
+                     kMostCards);
     item.count = count;
     rest.remove_prefix(static_cast<std::size_t>(end - rest.data()) + 1);
   }
@@ -61,19 +68,22 @@ Result<Item> parse_item(std::string_view text) {
         (item.card == nullptr || card.name.size() > item.card->name.size()))
       item.card = &card;
   if (item.card == nullptr)
-    return Error{ErrorCode::invalid_request,
-                 fmt::format("'{}' is no card known here; expected COUNTxNAME-SIZE such as "
-                             "4xAscend910B4-32GiB, with one of {}",
-                             text,
-                             names_text())};
+    return refused(
+        choose("'{}' is no card known here; expected COUNTxNAME-SIZE such as "
+               "4xAscend910B4-32GiB, with one of {}",
+               "'{}' 不是已知的卡；应为 数量x名称-内存，例如 4xAscend910B4-32GiB，名称可为 "
+               "{}"),
+        text,
+        names_text());
   item.memory_bytes = item.card->memory_bytes;
   rest.remove_prefix(item.card->name.size());
   if (rest.empty()) return item;
   const Result<std::uint64_t> size = parse_bytes(std::string(rest.substr(1)));
   if (!size || *size == 0)
-    return Error{
-        ErrorCode::invalid_request,
-        fmt::format("'{}': '{}' is no size of memory such as 32GiB", text, rest.substr(1))};
+    return refused(choose("'{}': '{}' is no size of memory such as 32GiB",
+                          "'{}'：'{}' 不是内存大小，例如 32GiB"),
+                   text,
+                   rest.substr(1));
   item.memory_bytes = *size;
   return item;
 }
@@ -101,11 +111,11 @@ const std::vector<Card>& known_cards() {
   return kCards;
 }
 
-Result<std::vector<DeviceBudget>> parse_cards(std::string_view list) {
+Result<std::vector<DeviceBudget>> parse_cards(std::string_view list, ChooseText choose) {
   std::vector<DeviceBudget> devices;
   for (std::size_t start = 0; start <= list.size();) {
     const std::size_t comma = std::min(list.find(',', start), list.size());
-    const Result<Item> item = parse_item(list.substr(start, comma - start));
+    const Result<Item> item = parse_item(list.substr(start, comma - start), choose);
     if (!item) return item.error();
     if (devices.size() + static_cast<std::size_t>(item->count) > kMostCards)
       return Error{ErrorCode::invalid_request,

@@ -24,7 +24,8 @@ const std::vector<Card>& known_cards();
 
 /// "4xAscend910B4-32GiB", "Ascend910B1", "2xAscend910B1-64GiB,2xAscend910B4-32GiB": one budget per
 /// card, described. Errors (invalid_request): what was expected and what came, with the names
-/// known.
-Result<std::vector<DeviceBudget>> parse_cards(std::string_view list);
+/// known, in the reader's language.
+Result<std::vector<DeviceBudget>> parse_cards(std::string_view list,
+                                              ChooseText choose = in_english);
 
 }  // namespace fastchat::parallel

@@ -63,6 +63,13 @@ std::string flag_size(std::uint64_t bytes) {
                       : fmt::format("{}MiB", (bytes + kMiB - 1) / kMiB);
 }
 
+/// The same size as it was typed, where it was a round one: "6GiB".
+std::string limit_size(std::uint64_t bytes) {
+  if (bytes % kGiB == 0) return fmt::format("{}GiB", bytes / kGiB);
+  if (bytes % kMiB == 0) return fmt::format("{}MiB", bytes / kMiB);
+  return fmt::format("{}B", bytes);
+}
+
 std::uint64_t needed_bytes(const DevicePlan& row) {
   return plus(plus(row.weight_bytes, row.kv_bytes), row.workspace_bytes);
 }
@@ -310,35 +317,58 @@ std::string share_text(const Plan& plan, const PlanRequest& request, const Speak
   return out;
 }
 
+/// Whether tokens per second can be quoted: all devices are cards whose figures are known.
+bool has_card_figures(const PlanRequest& request) {
+  return std::all_of(
+      request.devices.begin(), request.devices.end(), [](const DeviceBudget& device) {
+        return device.described && device.speed.read_bytes_per_s > 0 && !device.speed.nominal;
+      });
+}
+
+/// What the workload's phases reach at most; decode is left out where nothing is generated.
 std::string speed_text(const Plan& plan, const PlanRequest& request, const Speaker& in) {
   const SpeedBound& speed = plan.speed;
   if (speed.prefill_tokens_per_s <= 0 || speed.decode_tokens_per_s <= 0) return {};
-  std::string out = in.say(
-      "Speed bound of this split for {} stream(s) of {} + {} tokens: prefill {:.2f} x, decode "
-      "{:.2f} x one such device that had room for everything",
-      "该放置方式在 {} 个请求（{} + {} token）下的速度上限：预填充为单个同类设备（假设放得下）的 "
-      "{:.2f} 倍，解码 {:.2f} 倍",
-      request.workload.num_streams,
-      request.workload.prompt_len,
-      request.workload.gen_len,
-      speed.prefill_speedup,
-      speed.decode_speedup);
-  if (any_described(request) && request.devices.front().speed.read_bytes_per_s > 0)
-    out += in.say("; by the cards' figures {:.0f} and {:.0f} tokens/s",
-                  "；按卡的指标为 {:.0f} 与 {:.0f} token/秒",
-                  speed.prefill_tokens_per_s,
-                  speed.decode_tokens_per_s);
+  const bool is_split = request.devices.size() > 1;
+  const bool has_figures = has_card_figures(request);
+  if (!is_split && !has_figures) return {};
+  const bool decodes = request.workload.gen_len > 0;
+  std::string out = in.say(is_split ? "Speed bound of this split for {} stream(s) of {} + {} tokens"
+                                    : "Speed bound for {} stream(s) of {} + {} tokens",
+                           is_split ? "该放置方式在 {} 个请求（{} + {} token）下的速度上限"
+                                    : "{} 个请求（{} + {} token）下的速度上限",
+                           request.workload.num_streams,
+                           request.workload.prompt_len,
+                           request.workload.gen_len);
+  if (is_split) {
+    out += in.say(": prefill {:.2f} x",
+                  "：预填充为单个同类设备（假设放得下）的 {:.2f} 倍",
+                  speed.prefill_speedup);
+    if (decodes) out += in.say(", decode {:.2f} x", "，解码 {:.2f} 倍", speed.decode_speedup);
+    out += in(" one such device that had room for everything", "");
+  }
+  if (has_figures) {
+    out += in.say("{}: prefill {:.0f} tokens/s",
+                  "{}：预填充 {:.0f} token/秒",
+                  is_split ? in("; by the cards' figures", "；按各卡的指标")
+                           : in(" by the card's figures", "，按该卡的指标"),
+                  speed.prefill_tokens_per_s);
+    if (decodes)
+      out +=
+          in.say(", decode {:.0f} tokens/s", "，解码 {:.0f} token/秒", speed.decode_tokens_per_s);
+  }
   return out + std::string(in(".\n", "。\n"));
 }
 
 json speed_json(const Plan& plan, const PlanRequest& request) {
+  const bool decodes = request.workload.gen_len > 0;
   return {{"num_streams", request.workload.num_streams},
           {"prompt_len", request.workload.prompt_len},
           {"gen_len", request.workload.gen_len},
           {"prefill_tokens_per_s", plan.speed.prefill_tokens_per_s},
-          {"decode_tokens_per_s", plan.speed.decode_tokens_per_s},
+          {"decode_tokens_per_s", decodes ? json(plan.speed.decode_tokens_per_s) : json(nullptr)},
           {"prefill_speedup", plan.speed.prefill_speedup},
-          {"decode_speedup", plan.speed.decode_speedup},
+          {"decode_speedup", decodes ? json(plan.speed.decode_speedup) : json(nullptr)},
           {"estimated_s", plan.speed.estimated_s}};
 }
 
@@ -395,12 +425,39 @@ const DevicePlan& shortest_device(const Refusal& refusal) {
                            });
 }
 
-/// "--max-gpu-memory 800MiB" where a limit is what is in the way, else how much must become free.
-std::string raise_text(std::uint64_t needed, const DeviceBudget& device, const Speaker& in) {
-  const bool limit_binds = device.limit_bytes && *device.limit_bytes <= device.free_bytes;
-  if (limit_binds || needed <= device.free_bytes || device.described)
-    return fmt::format("--max-gpu-memory {}", flag_size(needed));
-  return in.say("{} must be free there", "该设备须空出 {}", format_bytes(needed));
+/// Whether --max-gpu-memory gives this device so much: by what is free, or because a limit is all
+/// that says what it has.
+bool flag_raises(std::uint64_t needed, const DeviceBudget& device) {
+  return needed <= device.free_bytes || device.limit_bytes == device.free_bytes;
+}
+
+/// "--max-gpu-memory 800MiB,6GiB", the other devices' budgets as they are, where a limit is what is
+/// in the way, else how much must become free.
+std::string raise_text(const Refusal& refusal, const PlanRequest& request, const Speaker& in) {
+  const auto raised = static_cast<std::size_t>(refusal.raise_device);
+  const std::uint64_t needed = refusal.raise_to_bytes;
+  if (!flag_raises(needed, request.devices[raised]))
+    return in.say("{} must be free there", "该设备须空出 {}", format_bytes(needed));
+  std::vector<std::string> sizes;
+  for (std::size_t rank = 0; rank < request.devices.size(); ++rank) {
+    const DeviceBudget& device = request.devices[rank];
+    if (rank == raised)
+      sizes.push_back(flag_size(needed));
+    else
+      sizes.push_back(device.limit_bytes ? limit_size(*device.limit_bytes)
+                                         : flag_size(budget_bytes(request, device)));
+  }
+  return fmt::format("--max-gpu-memory {}", fmt::join(sizes, ","));
+}
+
+/// " (--max-gpu-memory 7460MiB)" where the flag gives every device that much.
+std::string every_device_flag(std::uint64_t needed, const PlanRequest& request, const Speaker& in) {
+  const bool is_enough =
+      std::all_of(request.devices.begin(), request.devices.end(), [&](const DeviceBudget& device) {
+        return flag_raises(needed, device);
+      });
+  if (!is_enough) return {};
+  return in.say(" (--max-gpu-memory {})", "（--max-gpu-memory {}）", flag_size(needed));
 }
 
 /// "10.19 MiB, 1.00 MiB are there"; with the difference where rounding would hide it.
@@ -435,11 +492,13 @@ std::vector<std::string> remedies(const Refusal& refusal,
                           "仅给设备 {1} 增加 {0}（{2}）",
                           format_bytes(refusal.raise_to_bytes - budget),
                           refusal.raise_device,
-                          raise_text(refusal.raise_to_bytes, request.devices[index], in)));
+                          raise_text(refusal, request, in)));
   }
   if (request.devices.size() > 1)
-    ways.push_back(
-        in.say("{} on every device", "每个设备各有 {}", format_bytes(refusal.every_device_bytes)));
+    ways.push_back(in.say("{} on every device{}",
+                          "每个设备各有 {}{}",
+                          format_bytes(refusal.every_device_bytes),
+                          every_device_flag(refusal.every_device_bytes, request, in)));
   // Dividing one memory among more devices brings nothing, unless limits are what holds it back.
   const bool more_would_bring_more =
       !request.shared_memory || request.devices.front().limit_bytes.has_value();
@@ -520,8 +579,8 @@ std::string to_text(const Plan& plan, const PlanRequest& request, ChooseText cho
       bound_text(plan, in),
       static_cast<double>(plan.num_kv_tokens) / static_cast<double>(plan.max_model_len),
       grouped(longest_context(request)));
-  if (plan.devices.size() == 1) return out;
   out += speed_text(plan, request, in);
+  if (plan.devices.size() == 1) return out;
   out += split_text(
       std::string(in("An even split", "平均分层")), even_split(request), plan, request, in);
   out += split_text(std::string(in("accelerate's balanced device map, which counts weights only,",
@@ -566,7 +625,8 @@ json to_json(const Plan& plan, const PlanRequest& request) {
 
 std::string to_text(const Refusal& refusal, const PlanRequest& request, ChooseText choose) {
   const Speaker in(choose);
-  if (refusal.reason == RefusalReason::bad_request) return refusal.bad_request;
+  if (refusal.reason == RefusalReason::bad_request)
+    return std::string(in(refusal.bad_request.english, refusal.bad_request.chinese));
   const bool weights = refusal.reason == RefusalReason::weights;
   std::string out;
   if (refusal.reason == RefusalReason::kv_cache_bytes) {

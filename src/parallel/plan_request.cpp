@@ -11,18 +11,35 @@
 namespace fastchat::parallel {
 namespace {
 
+template <typename... Args>
+TwoTexts in_both(std::string_view english, std::string_view chinese, const Args&... args) {
+  return {fmt::format(fmt::runtime(english), args...), fmt::format(fmt::runtime(chinese), args...)};
+}
+
 int num_devices(const PlanRequest& request) { return static_cast<int>(request.devices.size()); }
 
 /// Why a group of this many devices cannot share the tensors; empty: it can.
-std::string group_defect(const PlanRequest& request, int tensor_size) {
+TwoTexts group_defect(const PlanRequest& request, int tensor_size) {
   if (tensor_size == 1) return {};
   if (!request.has_collectives)
-    return "devices of this kind cannot share layers yet (tensor mode); use --parallel layer or "
-           "pipeline";
-  if (!request.sizes_of_share) return "this model cannot be split over the devices of a group";
+    return in_both(
+        "devices of this kind cannot share layers yet (tensor mode); use --parallel layer or "
+        "pipeline",
+        "此类设备还不能共用层（张量模式）；请用 --parallel layer 或 pipeline");
+  if (!request.sizes_of_share)
+    return in_both("this model cannot be split over the devices of a group",
+                   "此模型不能在一组设备间切分张量");
   const Result<TensorSplit> split =
       split_tensors(request.axes, std::vector<double>(static_cast<std::size_t>(tensor_size), 1.0));
-  return split ? std::string() : split.error().message;
+  if (split) return {};
+  return {split.error().message,
+          fmt::format("模型的张量不能切分到 {} 个设备：{} 个注意力头、{} 个 MLP 列、{} 个隐藏列、"
+                      "{} 个词表行，每个设备至少要分到一个",
+                      tensor_size,
+                      request.axes.num_heads,
+                      request.axes.intermediate,
+                      request.axes.hidden,
+                      request.axes.vocab)};
 }
 
 /// Stages and devices per stage that the sizes asked for leave open.
@@ -45,24 +62,33 @@ std::vector<std::pair<int, int>> sizes_of(const PlanRequest& request) {
   return sizes;
 }
 
-std::string parallel_defect(const PlanRequest& request) {
+TwoTexts parallel_defect(const PlanRequest& request) {
   const ParallelRequest& asked = request.parallel;
   const int devices = num_devices(request);
   if (asked.pipeline_size < 0 || asked.tensor_size < 0)
-    return "--pipeline-parallel-size and --tensor-parallel-size are 1 or more";
+    return in_both("--pipeline-parallel-size and --tensor-parallel-size are 1 or more",
+                   "--pipeline-parallel-size 和 --tensor-parallel-size 至少为 1");
   const int pipeline = std::max(asked.pipeline_size, 1);
   const int tensor = std::max(asked.tensor_size, 1);
   const bool both = asked.pipeline_size > 0 && asked.tensor_size > 0;
-  if (both ? pipeline * tensor != devices : devices % (pipeline * tensor) != 0)
-    return fmt::format(
-        "--pipeline-parallel-size {} and --tensor-parallel-size {} do not divide {} device(s); "
-        "their product is the number of devices (--num-gpus)",
-        asked.pipeline_size > 0 ? std::to_string(pipeline) : "(left out)",
-        asked.tensor_size > 0 ? std::to_string(tensor) : "(left out)",
-        devices);
-  std::string why;
+  if (both ? pipeline * tensor != devices : devices % (pipeline * tensor) != 0) {
+    const auto text_of = [&](std::string_view left_out, std::string_view message) {
+      const auto size = [&](int asked_size) {
+        return asked_size > 0 ? std::to_string(asked_size) : std::string(left_out);
+      };
+      return fmt::format(
+          fmt::runtime(message), size(asked.pipeline_size), size(asked.tensor_size), devices);
+    };
+    return {text_of("(left out)",
+                    "--pipeline-parallel-size {} and --tensor-parallel-size {} do not divide {} "
+                    "device(s); their product is the number of devices (--num-gpus)"),
+            text_of("（未给出）",
+                    "--pipeline-parallel-size {} 与 --tensor-parallel-size {} 不能整除 {} 个设备；"
+                    "两者之积应等于设备数（--num-gpus）")};
+  }
+  TwoTexts why;
   for (const auto& [stages, size] : sizes_of(request)) {
-    std::string here = group_defect(request, size);
+    TwoTexts here = group_defect(request, size);
     if (here.empty()) return {};
     why = std::move(here);
   }
@@ -71,30 +97,41 @@ std::string parallel_defect(const PlanRequest& request) {
 
 }  // namespace
 
-std::string defect(const PlanRequest& request) {
+TwoTexts defect(const PlanRequest& request) {
   const ModelSizes& sizes = request.sizes;
-  if (sizes.layer_weight_bytes.empty()) return "the model has no layers";
+  if (sizes.layer_weight_bytes.empty()) return in_both("the model has no layers", "模型没有任何层");
   if (sizes.layer_kv_bytes_per_block.size() != sizes.layer_weight_bytes.size())
-    return fmt::format("sizes of {} layers came with KV sizes of {}",
-                       sizes.layer_weight_bytes.size(),
-                       sizes.layer_kv_bytes_per_block.size());
+    return in_both("sizes of {} layers came with KV sizes of {}",
+                   "给出 {} 层的大小，却有 {} 层的 KV 大小",
+                   sizes.layer_weight_bytes.size(),
+                   sizes.layer_kv_bytes_per_block.size());
   if (sizes.kv_block_size < 1)
-    return fmt::format("KV blocks of {} positions; at least 1 was expected", sizes.kv_block_size);
-  if (request.devices.empty()) return "there is no device to plan for";
+    return in_both("KV blocks of {} positions; at least 1 was expected",
+                   "KV 块有 {} 个位置；至少应为 1",
+                   sizes.kv_block_size);
+  if (request.devices.empty())
+    return in_both("there is no device to plan for", "没有可供规划的设备");
   const std::int64_t longest = max_addressable_blocks(sizes) * sizes.kv_block_size;
   if (request.max_model_len < 1 || request.max_model_len > longest)
-    return fmt::format(
-        "--max-model-len {} is out of range: 1 to {} was expected", request.max_model_len, longest);
+    return in_both("--max-model-len {} is out of range: 1 to {} was expected",
+                   "--max-model-len {} 超出范围：应为 1 到 {}",
+                   request.max_model_len,
+                   longest);
   if (request.max_num_seqs < 1)
-    return fmt::format("--max-num-seqs {} is less than 1", request.max_num_seqs);
+    return in_both(
+        "--max-num-seqs {} is less than 1", "--max-num-seqs {} 小于 1", request.max_num_seqs);
   if (request.max_num_batched_tokens < 1)
-    return fmt::format("--max-num-batched-tokens {} is less than 1",
-                       request.max_num_batched_tokens);
+    return in_both("--max-num-batched-tokens {} is less than 1",
+                   "--max-num-batched-tokens {} 小于 1",
+                   request.max_num_batched_tokens);
   if (request.max_logits_rows < 1)
-    return fmt::format("{} rows of logits; at least 1 was expected", request.max_logits_rows);
+    return in_both("{} rows of logits; at least 1 was expected",
+                   "logits 有 {} 行；至少应为 1",
+                   request.max_logits_rows);
   if (!(request.memory_utilization > 0 && request.memory_utilization <= 1))
-    return fmt::format("--gpu-memory-utilization {} is not above 0 and at most 1",
-                       request.memory_utilization);
+    return in_both("--gpu-memory-utilization {} is not above 0 and at most 1",
+                   "--gpu-memory-utilization {} 应大于 0 且不超过 1",
+                   request.memory_utilization);
   return parallel_defect(request);
 }
 

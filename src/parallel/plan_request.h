@@ -14,7 +14,7 @@
 namespace fastchat::parallel {
 
 /// Empty when the request can be planned at all.
-std::string defect(const PlanRequest& request);
+TwoTexts defect(const PlanRequest& request);
 
 /// The ways to use the devices that the request allows, the one to prefer among equals first; at
 /// least one for a request without defect.

@@ -21,9 +21,6 @@
 namespace fastchat::parallel {
 namespace {
 
-/// Two estimates closer than this are no reason to prefer one.
-constexpr double kWorthIt = 1.02;
-
 double largest(double a, double b) { return std::max(a, b); }
 
 std::int64_t most_blocks_allowed(const PlanRequest& request, const StageCosts& costs) {
@@ -306,7 +303,7 @@ Result<Plan> make_plan(const PlanRequest& request) {
                           .tensor_size = layout.tensor_size,
                           .fits = plan.has_value(),
                           .estimated_s = plan ? plan->speed.estimated_s : 0.0});
-    if (plan && (!best || plan->speed.estimated_s * kWorthIt < best->speed.estimated_s))
+    if (plan && (!best || plan->speed.estimated_s * kNearTie < best->speed.estimated_s))
       best = std::move(plan);
   }
   if (!best) return refuse();

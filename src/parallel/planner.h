@@ -11,6 +11,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "base/choose_text.h"
 #include "base/result.h"
 #include "parallel/placement.h"
 #include "parallel/speed.h"
@@ -164,7 +165,7 @@ enum class RefusalReason {
 /// what a limit must allow.
 struct Refusal {
   RefusalReason reason = RefusalReason::bad_request;
-  std::string bad_request;          // with RefusalReason::bad_request
+  TwoTexts bad_request;             // with RefusalReason::bad_request
   std::vector<DevicePlan> nearest;  // the split least short of memory; with the KV of the promised
                                     // context, but for RefusalReason::weights
   std::int64_t largest_model_len = 0;  // what would fit as things are; 0 = nothing would
@@ -177,6 +178,10 @@ struct Refusal {
   std::uint64_t largest_budget_bytes = 0;  // the size of those
   std::uint64_t kv_bytes_needed = 0;       // KV of one sequence of max_model_len, over all devices
 };
+
+/// --parallel auto: a way that is estimated faster by less than this factor is no reason to leave a
+/// simpler one.
+inline constexpr double kNearTie = 1.02;
 
 /// Most bytes that this process may hold on a device: the limit where one is given, but never more
 /// than is free, else free_bytes * memory_utilization.
@@ -210,12 +215,6 @@ SplitCheck even_split(const PlanRequest& request);
 SplitCheck balanced_device_map(const PlanRequest& request);
 /// Why make_plan refuses `request`; call only when it does.
 Refusal explain_refusal(const PlanRequest& request);
-
-/// Picks one of two languages for the reader.
-using ChooseText = std::string_view (*)(std::string_view english, std::string_view chinese);
-inline std::string_view in_english(std::string_view english, std::string_view /*chinese*/) {
-  return english;
-}
 
 /// The plan as a table for people.
 std::string to_text(const Plan& plan, const PlanRequest& request, ChooseText choose = in_english);

@@ -15,6 +15,7 @@ struct DeviceSpeed {
   double link_bytes_per_s = 0.0;  // to another device
   double op_s = 0.0;              // from one operation of a step to the next
   double all_reduce_s = 0.0;      // latency of one
+  bool nominal = false;           // good for comparing only: no figure per second is quoted
 };
 
 /// The requests that modes are compared for.

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -155,7 +157,8 @@ double run_peer(const std::string& command) {
   char chunk[4096];
   while (const std::size_t size = std::fread(chunk, 1, sizeof chunk, pipe))
     output.append(chunk, size);
-  const int status = pclose(pipe);
+  const int ended = pclose(pipe);
+  const int status = WIFEXITED(ended) ? WEXITSTATUS(ended) : 128 + WTERMSIG(ended);
   check(status == 0,
         fmt::runtime(
             text("the peer's command failed with status {}: {}", "对比程序失败，状态 {}：{}")),
@@ -222,27 +225,34 @@ json result_json(const Case& item,
 }
 
 /// What the plan's split allows beside one device that held the whole model; null for one device.
-json plan_json(const parallel::Plan& plan) {
+/// A phase that is not measured has no bound.
+json plan_json(const parallel::Plan& plan, const ModelBenchOptions& options) {
   if (plan.placement.stages.size() * static_cast<std::size_t>(plan.tensor_size) < 2) return nullptr;
-  return {{"mode", parallel::to_string(plan.mode)},
-          {"pipeline_size", plan.placement.stages.size()},
-          {"tensor_size", plan.tensor_size},
-          {"prefill_speedup", plan.speed.prefill_speedup},
-          {"decode_speedup", plan.speed.decode_speedup}};
+  return {
+      {"mode", parallel::to_string(plan.mode)},
+      {"pipeline_size", plan.placement.stages.size()},
+      {"tensor_size", plan.tensor_size},
+      {"prefill_speedup",
+       options.prompt_len > 0 ? json(plan.speed.prefill_speedup) : json(nullptr)},
+      {"decode_speedup", options.gen_len > 0 ? json(plan.speed.decode_speedup) : json(nullptr)}};
 }
 
 std::string plan_line(const json& plan) {
   if (plan.is_null()) return {};
-  return fmt::format(
-      fmt::runtime(text("Bound of this split: prefill {:.2f} x, decode {:.2f} x one such device\n",
-                        "该放置方式的上限：预填充为单个同类设备的 {:.2f} 倍，解码 {:.2f} 倍\n")),
-      plan["prefill_speedup"].get<double>(),
-      plan["decode_speedup"].get<double>());
+  std::vector<std::string> phases;
+  if (const json& speedup = plan["prefill_speedup"]; !speedup.is_null())
+    phases.push_back(say_with("prefill {:.2f} x", "预填充 {:.2f} 倍", speedup.get<double>()));
+  if (const json& speedup = plan["decode_speedup"]; !speedup.is_null())
+    phases.push_back(say_with("decode {:.2f} x", "解码 {:.2f} 倍", speedup.get<double>()));
+  return say_with("Bound of this split: {} one such device\n",
+                  "该放置方式的上限（与单个同类设备相比）：{}\n",
+                  fmt::join(phases, text(", ", "，")));
 }
 
 std::string result_line(const json& result) {
+  const bool is_prefill = result["phase"] == "prefill";
   std::string line = fmt::format("{:<8} {:>6} {:>8} {:>12.1f} {:>8.0f} %",
-                                 result["phase"].get<std::string>(),
+                                 is_prefill ? text("prefill", "预填充") : text("decode", "解码"),
                                  result["batch"].get<std::int64_t>(),
                                  result["context"].get<std::int64_t>(),
                                  result["tokens_per_s"].get<double>(),
@@ -343,7 +353,6 @@ int run_model(int argc, char** argv) {
           "  fastchat bench model --model-path ~/models/Qwen2-7B-Instruct --context 0,8192 "
           "--json"));
   if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
-  resolve_model_path(options.model);
   size_model(options);
   std::vector<Case> cases = cases_of(options);
   if (cases.empty())
@@ -352,6 +361,7 @@ int run_model(int argc, char** argv) {
   if (options.gen_len == 1)
     throw UsageFailure(say("--gen-len 1: a speed needs at least 2 tokens; 0 leaves decode out",
                            "--gen-len 1：至少 2 个 token 才有速度；0 表示不测解码"));
+  resolve_model_path(options.model);
 
   bench::LimitsMeter meter;
   std::unique_ptr<ModelInstance> model;
@@ -379,7 +389,7 @@ int run_model(int argc, char** argv) {
   const bench::Limits limits = bench::median(readings);
   json results = json::array();
   for (const Case& item : cases) results.push_back(result_json(item, options, *model, limits));
-  const json plan = plan_json(model->plan());
+  const json plan = plan_json(model->plan(), options);
   if (options.as_json) {
     fmt::print("{}\n",
                json({{"limits", to_json(limits)}, {"plan", plan}, {"results", results}}).dump(2));
@@ -390,11 +400,11 @@ int run_model(int argc, char** argv) {
              model->name(),
              device::to_string(model->planned().dtype),
              plan_line(plan),
-             "phase",
-             "batch",
-             "context",
-             "tokens/s",
-             "of limit");
+             text("phase", "阶段"),
+             text("batch", "批量"),
+             text("context", "上下文"),
+             text("tokens/s", "token/秒"),
+             text("of limit", "占极限"));
   for (const json& result : results) fmt::print("{}", result_line(result));
   return 0;
 }
@@ -407,6 +417,11 @@ int run_bench(int argc, char** argv) {
   if (what == "model") return run_model(argc - 1, argv + 1);
   const bool asks_help =
       what.empty() || what == "--help" || what == "-h" || what.starts_with("--lang");
+  if (!asks_help)
+    fmt::print(stderr,
+               fmt::runtime(text("fastchat bench: there is no '{}' to measure\n",
+                                 "fastchat bench：没有 '{}' 这一项\n")),
+               what);
   fmt::print(asks_help ? stdout : stderr,
              "{}\n  fastchat bench limits   {}\n  fastchat bench model    {}\n",
              text("Usage: fastchat bench limits|model [flags]; --help after either explains it",
@@ -414,7 +429,7 @@ int run_bench(int argc, char** argv) {
              text("what this machine can do at best", "本机的极限"),
              text("prefill and decode speed of a model, as fractions of that",
                   "模型的预填充与解码速度，及占极限的比例"));
-  return asks_help ? 0 : 2;
+  return asks_help ? 0 : kUsage;
 }
 
 }  // namespace fastchat::serve

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -98,6 +99,11 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   const std::string flag = what.substr(0, what.find(": "));
   if (kind == "ArgumentMismatch")
     return say_with("{} needs a value, one and not more", "{} 需要一个值，且只能有一个", flag);
+  if (kind == "ExcludesError")
+    return say_with("{} and {} cannot be given together",
+                    "{} 与 {} 不能同时给出",
+                    what.substr(0, what.find(" excludes ")),
+                    behind(what, " excludes "));
   if (kind == "ValidationError")  // by our own checks
     return language() == Language::chinese ? flag + "：" + behind(what, ": ") : what;
   if (kind == "FileError")
@@ -128,7 +134,21 @@ class HelpFormatter : public CLI::Formatter {
       line += '\n';
       width = 0;
     }
-    return line + std::string(get_column_width() - width, ' ') + make_option_desc(option) + "\n";
+    const std::string margin(get_column_width(), ' ');
+    std::string description = make_option_desc(option);
+    for (std::size_t at = 0; (at = description.find('\n', at)) != std::string::npos; ++at)
+      description.insert(at + 1, margin);
+    return line + margin.substr(width) + description + "\n";
+  }
+  // Chinese headings have a colon of their own.
+  std::string make_usage(const CLI::App* app, std::string name) const override {
+    return with_full_width_colon(CLI::Formatter::make_usage(app, std::move(name)), ": ");
+  }
+  std::string make_group(std::string group,
+                         bool is_positional,
+                         std::vector<const CLI::Option*> options) const override {
+    return with_full_width_colon(
+        CLI::Formatter::make_group(std::move(group), is_positional, std::move(options)), ":\n");
   }
   std::string make_option_opts(const CLI::Option* option) const override {
     if (option->get_type_size() == 0) return "";
@@ -137,6 +157,15 @@ class HelpFormatter : public CLI::Formatter {
     std::string out = " " + get_label(type.substr(0, type.find(':')));
     if (!option->get_default_str().empty()) out += "=" + option->get_default_str();
     return out;
+  }
+
+ private:
+  static std::string with_full_width_colon(std::string section, std::string_view colon) {
+    if (language() == Language::english) return section;
+    const std::size_t at = section.find(colon);
+    if (at != std::string::npos)
+      section.replace(at, colon.size(), colon.ends_with('\n') ? "：\n" : "：");
+    return section;
   }
 };
 
@@ -149,6 +178,23 @@ std::string find_flag(int argc, char** argv, const std::string& flag) {
     if (argument.starts_with(flag + "=")) return argument.substr(flag.size() + 1);
   }
   return "";
+}
+
+std::string find_setting(int argc, char** argv, const std::string& name) {
+  std::string value = find_flag(argc, argv, "--" + name);
+  if (!value.empty()) return value;
+  if (const std::string file = find_flag(argc, argv, "--config"); !file.empty()) {
+    try {
+      for (const CLI::ConfigItem& item : CLI::ConfigBase().from_file(file))
+        if (item.parents.empty() && item.name == name && !item.inputs.empty())
+          value = item.inputs.back();
+    } catch (const CLI::Error&) {  // the parse reads it again and says what is wrong
+      return {};
+    }
+  }
+  if (!value.empty()) return value;
+  const char* const variable = std::getenv(environment_name(name).c_str());
+  return variable == nullptr ? std::string() : std::string(variable);
 }
 
 std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
@@ -181,6 +227,8 @@ std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
       ->group(group);
   app.allow_config_extras(CLI::config_extras_mode::error);  // a misspelt setting is not ignored
   app.set_help_flag("-h,--help", std::string(text("this help", "显示本帮助")))->group(group);
+  for (CLI::Option* option : app.get_options())
+    if (option->get_group() == "Options") option->group(say("Options", "选项"));  // CLI11's default
   app.formatter(std::make_shared<HelpFormatter>());
 
   std::vector<std::string> arguments;

@@ -14,6 +14,10 @@ namespace fastchat::serve {
 /// The value of `flag` ("--lang") in argv, before any parsing: help texts need the language before
 /// flags are declared. Empty when absent.
 std::string find_flag(int argc, char** argv, const std::string& flag);
+/// The value of --`name` ("lang") from wherever parse_command_line takes it: argv, the file of
+/// --config, the environment. Empty when absent, or when the file cannot be read: then the parse
+/// says so.
+std::string find_setting(int argc, char** argv, const std::string& name);
 
 /// Adds --help, --lang, --log-level and --config to `app`, gives every flag its environment
 /// variable (--top-p is FASTCHAT_TOP_P), and parses. As in FastChat, `_` in a flag means `-`, and

@@ -31,14 +31,14 @@ struct FoundKind {
   std::vector<FoundDevice> devices;
 };
 
-FoundKind find_kind(const std::string& kind, const ModelOptions& options) {
+FoundKind find_kind(const std::string& kind, const ModelOptions& options, ChooseText choose) {
   FoundKind found{.kind = kind, .reason = missing_platform(kind)};
   if (!found.reason.empty()) return found;
   ModelOptions of_kind = options;
   of_kind.device = kind;
   std::unique_ptr<device::Platform> platform;
   try {
-    platform = open_platform(of_kind);
+    platform = open_platform(of_kind, choose);
   } catch (const Failure& failure) {
     found.reason = failure.what();
     return found;
@@ -111,7 +111,8 @@ int run_devices(int argc, char** argv) {
   if (options.device != "auto") names = {options.device};
   std::vector<FoundKind> kinds;
   kinds.reserve(names.size());
-  for (const std::string& name : names) kinds.push_back(find_kind(name, options));
+  for (const std::string& name : names)
+    kinds.push_back(find_kind(name, options, as_json ? in_english : text));
 
   if (as_json)
     fmt::print("{}\n", to_json(kinds).dump(2));

@@ -25,6 +25,8 @@ constexpr std::string_view pick(Language language,
 std::string_view text(std::string_view english, std::string_view chinese);
 /// The same as a string of its own, for whoever keeps it.
 std::string say(std::string_view english, std::string_view chinese);
+/// What an errno means.
+std::string system_text(int error);
 /// The same with {} filled in, as by fmt::format.
 template <typename... Args>
 std::string say_with(std::string_view english, std::string_view chinese, const Args&... args) {

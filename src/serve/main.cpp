@@ -1,10 +1,12 @@
 // `fastchat <verb>`: binds the log, finds the verb, and turns start-up failures into one line.
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include <fmt/format.h>
@@ -24,7 +26,7 @@ namespace fastchat::serve {
 namespace {
 
 void bind_log(int argc, char** argv) {
-  std::string level = find_flag(argc, argv, "--log-level");
+  std::string level = find_setting(argc, argv, "log-level");
   const char* environment = std::getenv("FASTCHAT_LOG");
   if (level.empty() && environment != nullptr) level = environment;
   auto logger = std::make_shared<spdlog::logger>("fastchat",
@@ -82,7 +84,7 @@ int unknown_verb(std::string_view verb) {
 }
 
 int run(int argc, char** argv) {
-  set_language(detect_language(find_flag(argc, argv, "--lang")));
+  set_language(detect_language(find_setting(argc, argv, "lang")));
   bind_log(argc, argv);
   if (argc < 2) {
     print_overview(stdout);
@@ -102,6 +104,22 @@ int run(int argc, char** argv) {
   return unknown_verb(verb);
 }
 
+int cannot_write(int error) {
+  fmt::print(stderr,
+             fmt::runtime(text("fastchat: cannot write to standard output: {}\n",
+                               "fastchat：无法写入标准输出：{}\n")),
+             system_text(error));
+  return kFailed;
+}
+
+/// What is still in the buffer must reach its reader before a verb has succeeded.
+int flush_output(int status) {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+  const int written = cannot_write(errno == 0 ? EIO : errno);
+  return status == 0 ? written : status;
+}
+
 }  // namespace
 }  // namespace fastchat::serve
 
@@ -115,13 +133,16 @@ int main(int argc, char** argv) {
   };
   device::ascend::enter_cann_environment(argv);
   try {
-    return serve::run(argc, argv);
+    return serve::flush_output(serve::run(argc, argv));
   } catch (const serve::UsageFailure& error) {
     return failed(error, serve::kUsage);
   } catch (const serve::DoesNotFit& error) {
     return failed(error, serve::kDoesNotFit);
   } catch (const OutOfMemory& error) {
     return failed(error, serve::kDoesNotFit);
+  } catch (const std::system_error& error) {
+    if (std::ferror(stdout) != 0) return serve::cannot_write(error.code().value());
+    return failed(error, serve::kFailed);
   } catch (const std::exception& error) {
     return failed(error, serve::kFailed);
   }

@@ -84,6 +84,36 @@ int num_devices(const ModelOptions& options) {
   return options.gpus.empty() ? 1 : static_cast<int>(options.gpus.size());
 }
 
+/// --parallel against the sizes: a mode that they leave nothing of would silently be another one.
+void check_parallel(const ModelOptions& options) {
+  using parallel::ParallelMode;
+  const parallel::ParallelRequest& asked = options.parallel.request;
+  const int count = num_devices(options);
+  if (count < 2) return;
+  const auto fail_with = [&](std::string_view flag, int size, std::string_view other) {
+    throw CLI::ValidationError(
+        "--parallel",
+        say_with("{} does not go with {} {} on {} devices; take --parallel {}, or leave one of the "
+                 "two out",
+                 "{} 与 {} {} 在 {} 个设备上矛盾；请用 --parallel {}，或去掉其中一个参数",
+                 parallel::to_string(asked.mode),
+                 flag,
+                 size,
+                 count,
+                 other));
+  };
+  constexpr std::string_view kTensor = "--tensor-parallel-size";
+  constexpr std::string_view kPipeline = "--pipeline-parallel-size";
+  if (asked.mode == ParallelMode::layer || asked.mode == ParallelMode::pipeline) {
+    if (asked.tensor_size == count) fail_with(kTensor, asked.tensor_size, "tensor");
+    if (asked.pipeline_size == 1) fail_with(kPipeline, asked.pipeline_size, "tensor");
+  }
+  if (asked.mode == ParallelMode::tensor) {
+    if (asked.tensor_size == 1) fail_with(kTensor, asked.tensor_size, "pipeline");
+    if (asked.pipeline_size == count) fail_with(kPipeline, asked.pipeline_size, "pipeline");
+  }
+}
+
 /// What single flags cannot see.
 void check_combination(const ModelOptions& options) {
   const int count = num_devices(options);
@@ -106,6 +136,7 @@ void check_combination(const ModelOptions& options) {
     throw CLI::ValidationError("--shape",
                                say("goes without --model-path: the folder has a shape of its own",
                                    "不能与 --model-path 同用：模型文件夹已确定形状"));
+  check_parallel(options);
 }
 
 void add_model_group(CLI::App& app, ModelOptions& options) {
@@ -187,7 +218,7 @@ void add_model_group(CLI::App& app, ModelOptions& options) {
              "lazy：映射权重文件；eager：从头到尾各读一遍，适合网络文件系统，主机内存需能容纳一个文"
              "件。"
              "auto：在 NFS、SMB、Lustre、FUSE、9p、Ceph 等上用 eager，其他用 lazy"))
-      ->check(CLI::IsMember({"auto", "lazy", "eager"}))
+      ->check(one_of({"auto", "lazy", "eager"}))
       ->type_name("auto|lazy|eager")
       ->default_str("auto")
       ->group(group);
@@ -410,7 +441,7 @@ std::vector<std::uint64_t> limits_by_index(const ModelOptions& options) {
 
 }  // namespace
 
-std::unique_ptr<device::Platform> open_platform(const ModelOptions& options) {
+std::unique_ptr<device::Platform> open_platform(const ModelOptions& options, ChooseText choose) {
   const bool is_automatic = options.device == "auto";
   if (is_automatic || options.device == "npu") {
     std::unique_ptr<device::Platform> npu =
@@ -431,6 +462,7 @@ std::unique_ptr<device::Platform> open_platform(const ModelOptions& options) {
   }
 
   device::CpuPlatformOptions cpu;
+  cpu.choose = choose;
   cpu.num_devices = num_platform_devices(options);
   cpu.memory_limits_bytes = limits_by_index(options);
   return device::create_cpu_platform(cpu);

@@ -12,6 +12,7 @@
 #include "device/device.h"
 #include "model/model_config.h"
 #include "model/weight_source.h"
+#include "serve/language.h"
 #include "serve/parallel_options.h"
 
 namespace CLI {  // NOLINT(readability-identifier-naming): their name
@@ -67,9 +68,10 @@ std::string missing_platform(std::string_view kind);
 /// exists.
 int num_platform_devices(const ModelOptions& options);
 
-/// The platform that `options.device` names, with as many devices as asked for. Throws Failure
-/// saying what is missing.
-std::unique_ptr<device::Platform> open_platform(const ModelOptions& options);
+/// The platform that `options.device` names, with as many devices as asked for, which describe
+/// themselves in the language of `choose`. Throws Failure saying what is missing.
+std::unique_ptr<device::Platform> open_platform(const ModelOptions& options,
+                                                ChooseText choose = text);
 /// Indices to open on that platform, in rank order: --gpus, or 0 … num_gpus - 1. Throws Failure
 /// when out of range.
 std::vector<int> device_indices(const ModelOptions& options, device::Platform& platform);

@@ -155,6 +155,21 @@ std::string download_commands(const std::string& id, const std::string& revision
       download_commands(search.id, search.revision));
 }
 
+void require_model_folder(const fs::path& folder) {
+  std::error_code error;
+  check(fs::exists(folder, error),
+        fmt::runtime(text("{}: no such folder", "{}：没有这个文件夹")),
+        folder.string());
+  check(fs::is_directory(folder, error),
+        fmt::runtime(text("{}: a file, where the model's folder was expected",
+                          "{}：这是文件，应为模型所在的文件夹")),
+        folder.string());
+  check(fs::exists(folder / "config.json", error),
+        fmt::runtime(text("{}: no model folder, there is no config.json in it",
+                          "{}：不是模型文件夹，其中没有 config.json")),
+        folder.string());
+}
+
 }  // namespace
 
 std::string process_environment(const char* name) {
@@ -219,6 +234,38 @@ void resolve_model_path(ModelOptions& options) {
   ModelFolder found = find_model(options.model_path, options.revision);
   options.model_path = found.path.string();
   options.model_name = std::move(found.name);
+  require_model_folder(found.path);
+}
+
+std::vector<std::string> missing_parts(const fs::path& folder) {
+  const auto has = [&](const char* name) {
+    std::error_code error;
+    return fs::exists(folder / name, error);
+  };
+  std::vector<std::string> missing;
+  if (!has("model.safetensors") && !has("model.safetensors.index.json")) {
+    const bool has_pickle = has("pytorch_model.bin") || has("pytorch_model.bin.index.json");
+    missing.push_back(
+        has_pickle
+            ? say_with("{}: can be planned for and not loaded: its weights are pytorch_model.bin, "
+                       "which has to be converted to safetensors",
+                       "{}：可以规划，但无法加载：权重是 pytorch_model.bin，需先转换为 safetensors",
+                       folder.string())
+            : say_with("{}: can be planned for and not loaded: there is neither model.safetensors "
+                       "nor model.safetensors.index.json in it",
+                       "{}：可以规划，但无法加载：其中既没有 model.safetensors，也没有 "
+                       "model.safetensors.index.json",
+                       folder.string()));
+  }
+  if (!has("tokenizer.json") && !has("tokenizer.model") &&
+      !(has("vocab.json") && has("merges.txt")))
+    missing.push_back(
+        say_with("{}: can be planned for and not loaded: it has no tokenizer (tokenizer.json, "
+                 "vocab.json with merges.txt, or tokenizer.model)",
+                 "{}：可以规划，但无法加载：没有分词器（tokenizer.json、vocab.json 与 merges.txt，"
+                 "或 tokenizer.model）",
+                 folder.string()));
+  return missing;
 }
 
 }  // namespace fastchat::serve

@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace fastchat::serve {
 
@@ -39,7 +40,11 @@ std::string model_name(const std::filesystem::path& folder);
 std::string display_name(const ModelOptions& options);
 
 /// find_model for the flags: --model-path becomes a folder, and the name is kept. Nothing happens
-/// without --model-path.
+/// without --model-path. Throws Failure where that is no model's folder.
 void resolve_model_path(ModelOptions& options);
+
+/// Why a model's folder cannot be loaded although its config.json can be planned for: a sentence
+/// for missing weights, one for a missing tokenizer.
+std::vector<std::string> missing_parts(const std::filesystem::path& folder);
 
 }  // namespace fastchat::serve

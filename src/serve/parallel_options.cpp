@@ -79,25 +79,34 @@ std::string mode_name(ParallelMode mode, int pipeline_size, int tensor_size) {
 std::string choice_text(const parallel::Plan& plan, const parallel::Workload& workload) {
   if (plan.considered.size() < 2) return {};
   std::vector<std::string> others;
+  bool near_tie = false;
   for (const parallel::ModeEstimate& mode : plan.considered) {
     if (mode.fits && mode.estimated_s == plan.speed.estimated_s && mode.mode == plan.mode) continue;
+    near_tie = near_tie || (mode.fits && mode.estimated_s < plan.speed.estimated_s);
     const std::string name = mode_name(mode.mode, mode.pipeline_size, mode.tensor_size);
-    others.push_back(
-        mode.fits
-            ? fmt::format(fmt::runtime(text("{} {:.3g} s", "{} {:.3g} 秒")), name, mode.estimated_s)
-            : fmt::format(fmt::runtime(text("{} does not fit", "{} 放不下")), name));
+    others.push_back(mode.fits ? say_with("{}: {:.3g} s", "{}：{:.3g} 秒", name, mode.estimated_s)
+                               : say_with("{}: does not fit", "{}：放不下", name));
   }
-  return fmt::format(
-      fmt::runtime(text("--parallel auto: {}, estimated fastest for {} stream(s) of {} + {} "
-                        "tokens, {:.3g} s; {}\n",
-                        "--parallel auto：选择 {}，对 {} 个请求（{} + {} token）估计最快，{:.3g} "
-                        "秒；{}\n")),
+  std::string out = say_with(
+      near_tie
+          ? "--parallel auto: {}, among the fastest for {} stream(s) of {} + {} tokens: {:.3g} "
+            "s estimated; {}"
+          : "--parallel auto: {}, estimated fastest for {} stream(s) of {} + {} tokens: {:.3g} "
+            "s; {}",
+      near_tie ? "--parallel auto：选择 {}，对 {} 个请求（{} + {} token）属于最快之列：估计 {:.3g} "
+                 "秒；{}"
+               : "--parallel auto：选择 {}，对 {} 个请求（{} + {} token）估计最快：{:.3g} 秒；{}",
       mode_name(plan.mode, static_cast<int>(plan.placement.stages.size()), plan.tensor_size),
       workload.num_streams,
       workload.prompt_len,
       workload.gen_len,
       plan.speed.estimated_s,
       fmt::join(others, text(", ", "，")));
+  if (near_tie)
+    out += say_with(". Estimates within {:.0f} % count as equal, and the simpler way is taken.",
+                    "。估计值相差不到 {:.0f} % 视为相同，取较简单的方式。",
+                    100 * (parallel::kNearTie - 1));
+  return out + "\n";
 }
 
 }  // namespace fastchat::serve

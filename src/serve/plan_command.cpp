@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "base/log.h"
 #include "device/ascend/npu_device.h"
 #include "parallel/cards.h"
 #include "parallel/planner.h"
@@ -27,7 +28,7 @@ void add_cards_option(CLI::App& app, ModelOptions& options) {
   app.add_option_function<std::string>(
          "--cards",
          [&options](const std::string& value) {
-           Result<std::vector<parallel::DeviceBudget>> cards = parallel::parse_cards(value);
+           Result<std::vector<parallel::DeviceBudget>> cards = parallel::parse_cards(value, text);
            if (!cards) throw CLI::ValidationError("--cards", cards.error().message);
            options.cards = std::move(cards).value();
            options.device = "npu";
@@ -155,6 +156,8 @@ int run_plan(int argc, char** argv) {
     return kUsage;
   }
   resolve_model_path(options);
+  if (!options.model_path.empty() && options.load_format != LoadFormat::dummy)
+    for (const std::string& missing : missing_parts(options.model_path)) log::warn("{}", missing);
 
   const std::unique_ptr<device::Platform> platform = platform_for_plan(options);
   const PlannedModel planned = prepare_plan(options, *platform, DeviceMemory::as_limits);

@@ -78,7 +78,8 @@ parallel::DeviceSpeed cpu_speed(const device::DeviceInfo& info) {
           .link_bytes_per_s = 5e9,
           .op_s = 2e-6,
           // A meeting of threads that share a core takes turns of the system's scheduler.
-          .all_reduce_s = shares_cores ? 200e-6 : 5e-6};
+          .all_reduce_s = shares_cores ? 200e-6 : 5e-6,
+          .nominal = true};
 }
 
 std::vector<parallel::DeviceBudget> card_budgets(const ModelOptions& options) {

@@ -17,6 +17,10 @@
 namespace fastchat::parallel {
 namespace {
 
+std::string_view in_chinese(std::string_view /*english*/, std::string_view chinese) {
+  return chinese;
+}
+
 /// A model whose tensors can be shared: bytes proportional to what a rank has.
 SizesOfShare sizes_of_share(int num_layers, std::uint64_t head_factor, std::int64_t block_size) {
   return [=](const TensorShare& share, int steps_in_flight) {
@@ -311,6 +315,8 @@ TEST(Modes, SizesThatDoNotMultiplyToTheDevicesAreRefused) {
   ASSERT_FALSE(plan);
   EXPECT_NE(plan.error().message.find("--pipeline-parallel-size 3"), std::string::npos)
       << plan.error().message;
+  const std::string chinese = to_text(explain_refusal(request), request, in_chinese);
+  EXPECT_NE(chinese.find("不能整除 4 个设备"), std::string::npos) << chinese;
 }
 
 TEST(Modes, FasterLinksMakeTensorModeTheChoice) {
@@ -350,6 +356,15 @@ TEST(Cards, AreReadFromNamesAndSizes) {
                             "1024xAscend910B1,Ascend910B1"})
     EXPECT_FALSE(parse_cards(wrong)) << wrong;
   EXPECT_EQ(parse_cards("1000xAscend910B1,24xAscend910B4").value().size(), 1024u);
+}
+
+TEST(Cards, AreRefusedInTheReadersLanguage) {
+  const auto message = [](const char* wrong) {
+    return parse_cards(wrong, in_chinese).error().message;
+  };
+  EXPECT_NE(message("4xAscend").find("不是已知的卡"), std::string::npos) << message("4xAscend");
+  EXPECT_NE(message("0xAscend910B1").find("0 张卡"), std::string::npos);
+  EXPECT_NE(message("Ascend910B1-fast").find("不是内存大小"), std::string::npos);
 }
 
 }  // namespace

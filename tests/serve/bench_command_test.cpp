@@ -16,8 +16,9 @@ struct Ran {
 };
 
 Ran fastchat(const std::string& arguments) {
+  // Before the arguments, which may redirect again.
   const std::string command =
-      "env LC_ALL=C '" FASTCHAT_BINARY "' " + arguments + " </dev/null 2>/dev/null";
+      "2>/dev/null </dev/null env LC_ALL=C '" FASTCHAT_BINARY "' " + arguments;
   std::FILE* const pipe = popen(command.c_str(), "r");
   Ran ran;
   char bytes[4096];
@@ -74,6 +75,7 @@ TEST(BenchModel, QuotesTheBoundThatPlanPrintsForTheSameSplit) {
   EXPECT_EQ(bound.at("mode"), "pipeline");
   EXPECT_EQ(bound.at("pipeline_size"), 2);
   EXPECT_GT(bound.at("prefill_speedup").get<double>(), 1.0);
+  EXPECT_TRUE(bound.at("decode_speedup").is_null());  // nothing is decoded
   EXPECT_EQ(bound.at("prefill_speedup"),
             json::parse(planned.output).at("speed").at("prefill_speedup"));
 
@@ -88,6 +90,8 @@ TEST(BenchModel, APeerThatFailsIsAnError) {
                             "/models/demo --prompt-len 8 --gen-len 0 --repetitions 1 ";
   EXPECT_EQ(bench(model + "--peer-prefill false").status, 1);
   EXPECT_EQ(bench(model + "--peer-prefill 'echo none'").status, 1);
+  const Ran failed = bench(model + "--peer-prefill 'exit 7' 2>&1");
+  EXPECT_NE(failed.output.find("status 7"), std::string::npos) << failed.output;
 }
 
 TEST(BenchModel, WhatCannotBeMeasuredIsRefusedBeforeLoading) {
@@ -106,6 +110,7 @@ TEST(Bench, WithoutAKindSaysWhichThereAre) {
   EXPECT_NE(bench("").output.find("bench limits"), std::string::npos);
   EXPECT_EQ(bench("--lang zh").status, 0);
   EXPECT_EQ(bench("everything").status, 2);
+  EXPECT_NE(bench("everything 2>&1").output.find("no 'everything'"), std::string::npos);
 }
 
 }  // namespace

@@ -8,6 +8,8 @@
 #include <unistd.h>
 #include <nlohmann/json.hpp>
 
+#include "serve/language.h"
+
 namespace fastchat::serve {
 namespace {
 
@@ -177,6 +179,12 @@ TEST_F(ConversationFile, SavingWhereNothingCanBeWrittenIsAnError) {
       save_conversation(Conversation(), folder_ / "no" / "such" / "folder.json");
   ASSERT_FALSE(saved);
   EXPECT_NE(saved.error().message.find("No such file"), std::string::npos) << saved.error().message;
+  set_language(Language::chinese);
+  const Result<void> in_chinese =
+      save_conversation(Conversation(), folder_ / "no" / "such" / "folder.json");
+  set_language(Language::english);
+  EXPECT_NE(in_chinese.error().message.find("没有这个文件"), std::string::npos)
+      << in_chinese.error().message;
 }
 
 TEST_F(ConversationFile, LoadingTakesInvalidBytesAsReplacementCharacters) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
@@ -124,6 +125,129 @@ TEST(PlanCommand, CardsAreOfTheirOwnKindAndNumber) {
   EXPECT_EQ(
       run(run_plan, {"--shape", "qwen2-7b", "--cards", "Ascend910B1", "--num-gpus", "2"}).status,
       2);
+}
+
+// Two ways 1 % apart: the list must not contradict the choice.
+TEST(PlanCommand, ANearTieIsSaidToGoToTheSimplerWay) {
+  std::vector<std::string> arguments = {"--shape",
+                                        "qwen2-7b",
+                                        "--cards",
+                                        "2xAscend910B1-64GiB,2xAscend910B4-32GiB",
+                                        "--max-model-len",
+                                        "32768",
+                                        "--prompt-len",
+                                        "4096",
+                                        "--gen-len",
+                                        "0"};
+  const Ran ran = run(run_plan, arguments);
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  EXPECT_NE(ran.out.find("--parallel auto: pipeline, among the fastest"), std::string::npos)
+      << ran.out;
+  EXPECT_NE(ran.out.find("pipeline 2 x tensor 2: 0.0"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("the simpler way is taken"), std::string::npos) << ran.out;
+  // Nothing is generated: no bound of it.
+  EXPECT_NE(ran.out.find("prefill"), std::string::npos) << ran.out;
+  EXPECT_EQ(ran.out.find("decode"), std::string::npos) << ran.out;
+  arguments.emplace_back("--json");
+  const json speed = json::parse(run(run_plan, arguments).out).at("speed");
+  EXPECT_GT(speed.at("prefill_tokens_per_s"), 0.0);
+  EXPECT_TRUE(speed.at("decode_tokens_per_s").is_null());
+  EXPECT_TRUE(speed.at("decode_speedup").is_null());
+
+  const Ran clear = run(run_plan, {"--shape", "qwen2-7b", "--cards", "4xAscend910B4"});
+  EXPECT_NE(clear.out.find("estimated fastest"), std::string::npos) << clear.out;
+  EXPECT_EQ(clear.out.find("simpler"), std::string::npos) << clear.out;
+}
+
+TEST(PlanCommand, RemediesCanBeTypedAsPrinted) {
+  const std::vector<std::string> asked = {
+      "--shape", "qwen2-7b", "--num-gpus", "2", "--max-model-len", "2048"};
+  const auto with_limits = [&](const std::string& limits) {
+    std::vector<std::string> arguments = asked;
+    arguments.insert(arguments.end(), {"--max-gpu-memory", limits});
+    return run(run_plan, arguments);
+  };
+  const Ran refused = with_limits("6GiB");
+  ASSERT_EQ(refused.status, 3);
+  const auto limits_behind = [&](const std::string& words) {
+    const std::string start = words + " (--max-gpu-memory ";
+    const std::size_t at = refused.err.find(start);
+    if (at == std::string::npos) return std::string();
+    const std::size_t begin = at + start.size();
+    return refused.err.substr(begin, refused.err.find(')', begin) - begin);
+  };
+  const std::string one = limits_behind("alone");
+  EXPECT_NE(one.find(','), std::string::npos) << refused.err;
+  EXPECT_NE(one.find("6GiB"), std::string::npos) << refused.err;
+  EXPECT_EQ(with_limits(one).status, 0) << one;
+  const std::string every = limits_behind("on every device");
+  EXPECT_NE(every, "") << refused.err;
+  EXPECT_EQ(with_limits(every).status, 0) << every;
+}
+
+TEST(PlanCommand, ASingleCardHasItsSpeed) {
+  const Ran ran =
+      run(run_plan, {"--shape", "qwen2-7b", "--cards", "Ascend910B1-64GiB", "--prompt-len", "128"});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  EXPECT_NE(ran.out.find("128 + 256 tokens by the card's figures: prefill "), std::string::npos)
+      << ran.out;
+  EXPECT_NE(ran.out.find(" tokens/s, decode "), std::string::npos) << ran.out;
+}
+
+// Their figures are nominal.
+TEST(PlanCommand, CpuDevicesHaveNoTokensPerSecond) {
+  const Ran two =
+      run(run_plan, {"--shape", "qwen2-72b", "--num-gpus", "2", "--max-gpu-memory", "2000GiB"});
+  ASSERT_EQ(two.status, 0) << two.err;
+  EXPECT_NE(two.out.find("As described"), std::string::npos) << two.out;
+  EXPECT_NE(two.out.find("Speed bound of this split"), std::string::npos) << two.out;
+  EXPECT_EQ(two.out.find("tokens/s"), std::string::npos) << two.out;
+}
+
+TEST(PlanCommand, ModesThatTheSizesContradictAreRefused) {
+  const auto status_of = [](std::vector<std::string> more) {
+    std::vector<std::string> arguments = {
+        "--shape", "qwen2-0.5b", "--num-gpus", "2", "--max-gpu-memory", "4GiB"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Ran ran = run(run_plan, arguments);
+    if (ran.status != 0) {
+      EXPECT_NE(ran.err.find("does not go with"), std::string::npos) << ran.err;
+    }
+    return ran.status;
+  };
+  EXPECT_EQ(status_of({"--parallel", "pipeline", "--tensor-parallel-size", "2"}), 2);
+  EXPECT_EQ(status_of({"--parallel", "layer", "--tensor-parallel-size", "2"}), 2);
+  EXPECT_EQ(status_of({"--parallel", "tensor", "--pipeline-parallel-size", "2"}), 2);
+  EXPECT_EQ(status_of({"--parallel", "pipeline", "--pipeline-parallel-size", "2"}), 0);
+  EXPECT_EQ(status_of({"--parallel", "tensor", "--tensor-parallel-size", "2"}), 0);
+  EXPECT_EQ(status_of({"--tensor-parallel-size", "2"}), 0);
+}
+
+TEST(PlanCommand, FoldersThatCannotBeLoadedAreSaidToBe) {
+  namespace fs = std::filesystem;
+  std::string pattern = (fs::temp_directory_path() / "fastchat-test-XXXXXX").string();
+  const fs::path folder = mkdtemp(pattern.data());
+  fs::copy_file(fs::path(FASTCHAT_SOURCE_DIR) / "models" / "demo" / "config.json",
+                folder / "config.json");
+  const auto warnings = [&] {
+    const Ran ran = run(run_plan, {"--model-path", folder.string()});
+    EXPECT_EQ(ran.status, 0) << ran.err << ran.thrown;
+    return ran.err;
+  };
+  std::string said = warnings();
+  EXPECT_NE(said.find("neither model.safetensors"), std::string::npos) << said;
+  EXPECT_NE(said.find("no tokenizer"), std::string::npos) << said;
+  std::ofstream(folder / "pytorch_model.bin");
+  std::ofstream(folder / "tokenizer.json");
+  said = warnings();
+  EXPECT_NE(said.find("pytorch_model.bin"), std::string::npos) << said;
+  EXPECT_EQ(said.find("no tokenizer"), std::string::npos) << said;
+  std::ofstream(folder / "model.safetensors");
+  EXPECT_EQ(warnings().find("not loaded"), std::string::npos);
+  fs::remove(folder / "config.json");
+  EXPECT_NE(run(run_plan, {"--model-path", folder.string()}).thrown.find("no config.json in it"),
+            std::string::npos);
+  fs::remove_all(folder);
 }
 
 TEST(PlanCommand, ModelKeysAreThoseDocumented) {

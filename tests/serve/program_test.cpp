@@ -19,8 +19,9 @@ struct Ran {
 };
 
 Ran fastchat(const std::string& arguments, const std::string& environment = "LC_ALL=C") {
+  // Before the arguments, which may redirect again.
   const std::string command =
-      "env " + environment + " '" FASTCHAT_BINARY "' " + arguments + " 2>&1 </dev/null";
+      "2>&1 </dev/null env " + environment + " '" FASTCHAT_BINARY "' " + arguments;
   std::FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) return {};
   Ran ran;
@@ -47,6 +48,40 @@ TEST(Program, SpeaksChinese) {
   EXPECT_SAYS(fastchat("", "LC_ALL=zh_CN.UTF-8"), "用法");
   EXPECT_SAYS(fastchat("--lang zh"), "用法");
   EXPECT_SAYS(fastchat("cli --lang zh --help"), "示例");
+}
+
+TEST(Program, TheLanguageComesFromTheEnvironmentAndTheConfigurationFileToo) {
+  EXPECT_SAYS(fastchat("", "LC_ALL=C FASTCHAT_LANG=zh"), "用法");
+  EXPECT_SAYS(fastchat("cli --help", "LC_ALL=C FASTCHAT_LANG=zh"), "示例");
+  EXPECT_SAYS(fastchat("cli --help --lang en", "LC_ALL=C FASTCHAT_LANG=zh"), "Examples");
+  std::string pattern = (std::filesystem::temp_directory_path() / "fastchat-test-XXXXXX").string();
+  const std::filesystem::path folder = mkdtemp(pattern.data());
+  std::ofstream(folder / "flags") << "lang=zh\nnum-gpus=1\n";
+  const std::string config = " --config " + (folder / "flags").string();
+  EXPECT_SAYS(fastchat("plan" + config), "请指定模型");
+  EXPECT_SAYS(fastchat("plan" + config, "LC_ALL=C FASTCHAT_LANG=en"), "请指定模型");
+  EXPECT_SAYS(fastchat("plan --lang en" + config), "which model?");
+  EXPECT_SAYS(fastchat("plan --config /no/such/file"), "cannot read /no/such/file");
+  std::filesystem::remove_all(folder);
+}
+
+TEST(Program, ErrorsAndHeadingsAreChineseUnderZh) {
+  const std::string zh = "LC_ALL=zh_CN.UTF-8";
+  EXPECT_SAYS(fastchat("plan --shape qwen2-7b --cards 4xAscend", zh), "不是已知的卡");
+  EXPECT_SAYS(fastchat("plan --shape qwen2-7b --cards Ascend910B1 --num-gpus 2", zh),
+              "不能同时给出");
+  EXPECT_SAYS(fastchat("plan --shape qwen2-7b --cards 3xAscend910B1 --tensor-parallel-size 2", zh),
+              "不能整除 3 个设备");
+  EXPECT_SAYS(fastchat("devices --num-gpus 1", zh), "核心 ");
+  EXPECT_SAYS(fastchat("devices --num-gpus 1024", zh), "个设备共用");
+  EXPECT_SAYS(fastchat("bench limits --help", zh), "选项：");
+  EXPECT_SAYS(fastchat("cli --help", zh), "模型：\n");
+  EXPECT_EQ(fastchat("cli --help", zh).output.find("用法:"), std::string::npos);
+  const Ran bench = fastchat("bench model --model-path '" FASTCHAT_SOURCE_DIR
+                             "/models/demo' --prompt-len 8 --gen-len 0 --repetitions 1",
+                             zh);
+  EXPECT_SAYS(bench, "占极限");
+  EXPECT_SAYS(bench, "预填充 ");
 }
 
 TEST(Program, TellsItsVersion) {
@@ -83,6 +118,7 @@ TEST(Program, CliHelpTeaches) {
                            "Conversation",
                            "-m,"})
     EXPECT_SAYS(ran, part);
+  EXPECT_SAYS(ran, "\n" + std::string(36, ' ') + "programmatic: messages");  // a second line
 }
 
 TEST(Program, WrongUsageIsOneLineAndAHint) {
@@ -186,6 +222,20 @@ TEST(Program, TheChatSaysWhatItLoaded) {
   const Ran chinese = fastchat(demo + "--lang zh");
   for (const char* part : {"模型", "参数", "设备", "词嵌入", "每个对话", "!!exit 退出"})
     EXPECT_SAYS(chinese, part);
+}
+
+TEST(Program, OutputThatCannotBeWrittenIsAFailure) {
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "there is no /dev/full";
+  const std::string plan = "plan --shape qwen2-0.5b --max-gpu-memory 4GiB ";
+  for (const std::string& command : {plan,
+                                     plan + "--json ",
+                                     std::string("devices "),
+                                     std::string("bench --help "),
+                                     std::string("cli --help ")}) {
+    const Ran ran = fastchat(command + ">/dev/full");
+    EXPECT_EQ(ran.status, 1) << command;
+    EXPECT_SAYS(ran, "cannot write to standard output: No space left");
+  }
 }
 
 TEST(Program, AMissingModelIsOneLine) {

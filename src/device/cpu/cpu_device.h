@@ -12,6 +12,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/choose_text.h"
 #include "device/device.h"
 
 namespace fastchat::device {
@@ -40,7 +41,8 @@ struct CpuPlatformOptions {
   /// Memory limits: one value for every device, or one per device; empty = an equal share of the
   /// memory that is available now.
   std::vector<std::uint64_t> memory_limits_bytes;
-  std::optional<CpuIsa> isa;  // nullopt = default_cpu_isa()
+  std::optional<CpuIsa> isa;       // nullopt = default_cpu_isa()
+  ChooseText choose = in_english;  // of names, details and the warning
 };
 
 /// The cores are dealt out to the devices in contiguous runs; with more devices than cores they

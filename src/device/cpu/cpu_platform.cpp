@@ -197,7 +197,10 @@ std::unique_ptr<Platform> create_cpu_platform(const CpuPlatformOptions& options)
 
   const bool shared = options.num_devices > static_cast<int>(usable.cores.size());
   if (shared)
-    log::warn("cpu: {} devices share {} cores: good for trying a placement, not for speed",
+    log::warn(fmt::runtime(options.choose(
+                  "cpu: {} devices share {} cores: good for trying a placement, not for "
+                  "speed",
+                  "cpu：{} 个设备共用 {} 个核心：可用来试验放置方式，速度没有意义")),
               options.num_devices,
               usable.cores.size());
   const bool pinned = !shared && !usable.limited_by_quota && !pinning_switched_off();
@@ -225,12 +228,18 @@ std::unique_ptr<Platform> create_cpu_platform(const CpuPlatformOptions& options)
                   .index = index,
                   .physical_index = hand.front(),
                   .name = fmt::format(
-                      "{}, {} core{}", model_name, num_cores, num_cores == 1 ? "" : "s"),
-                  .details = fmt::format("{}, core{} {}{}",
-                                         to_string(isa),
-                                         num_cores == 1 ? "" : "s",
-                                         format_cores(hand),
-                                         shared ? ", shared" : (pinned ? ", pinned" : "")),
+                      fmt::runtime(options.choose(num_cores == 1 ? "{}, {} core" : "{}, {} cores",
+                                                  "{}，{} 个核心")),
+                      model_name,
+                      num_cores),
+                  .details = fmt::format(
+                      fmt::runtime(options.choose(
+                          num_cores == 1 ? "{}, core {}{}" : "{}, cores {}{}", "{}，核心 {}{}")),
+                      to_string(isa),
+                      format_cores(hand),
+                      shared   ? options.choose(", shared", "，共用")
+                      : pinned ? options.choose(", pinned", "，已绑定")
+                               : std::string_view()),
                   .num_cores = shared ? static_cast<double>(usable.cores.size()) /
                                             static_cast<double>(options.num_devices)
                                       : static_cast<double>(num_cores)},

@@ -19,6 +19,22 @@ double per_second(std::int64_t count, std::chrono::duration<double> time) {
   return time.count() > 0 ? static_cast<double>(count) / time.count() : 0.0;
 }
 
+std::string_view finish_text(engine::FinishReason reason) {
+  switch (reason) {
+    case engine::FinishReason::stop:
+      return text("stop", "正常结束");
+    case engine::FinishReason::length:
+      return text("length", "达到长度上限");
+    case engine::FinishReason::cancelled:
+      return text("cancelled", "被中断");
+    case engine::FinishReason::error:
+      return text("error", "出错");
+    case engine::FinishReason::none:
+      break;
+  }
+  return {};
+}
+
 // "prompt 35 tokens (32 cached), first token after 12.3 ms, prefill 243.9 tokens/s; …"
 std::string speeds(const Generation& generation) {
   const std::int64_t prefilled = generation.num_prompt_tokens - generation.num_cached_tokens;
@@ -36,7 +52,7 @@ std::string speeds(const Generation& generation) {
       generation.num_output_tokens,
       // The first token belongs to the prefill.
       per_second(generation.num_output_tokens - 1, generation.decode_time),
-      engine::to_string(generation.finish_reason));
+      finish_text(generation.finish_reason));
 }
 
 std::string_view help_text() {

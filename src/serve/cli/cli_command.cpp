@@ -1,6 +1,5 @@
 // `fastchat cli`: loads the model, then chats.
 #include <algorithm>
-#include <filesystem>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -89,18 +88,6 @@ void require_text(const ModelOptions& options, bool needs_template) {
         say("a chat needs --model-path: a folder with config.json, weights, tokenizer and chat "
             "template",
             "对话需要 --model-path：包含 config.json、权重、分词器和对话模板的文件夹"));
-  const std::filesystem::path folder = options.model_path;
-  check(std::filesystem::exists(folder),
-        fmt::runtime(text("{}: no such folder", "{}：没有这个文件夹")),
-        options.model_path);
-  check(std::filesystem::is_directory(folder),
-        fmt::runtime(text("{}: a file, where the model's folder was expected",
-                          "{}：这是文件，应为模型所在的文件夹")),
-        options.model_path);
-  check(std::filesystem::exists(folder / "config.json"),
-        fmt::runtime(text("{}: no model folder, there is no config.json in it",
-                          "{}：不是模型文件夹，其中没有 config.json")),
-        options.model_path);
   if (!needs_template) return;
   const Result<text::ChatTemplate> found = text::ChatTemplate::from_folder(options.model_path);
   if (found) return;

@@ -2,13 +2,13 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 
 #include <poll.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "serve/cli/utf8.h"
+#include "serve/language.h"
 
 namespace fastchat::serve {
 namespace {
@@ -47,7 +47,9 @@ void Console::write(std::string_view text) {
   const int error = write_all(STDOUT_FILENO, text);
   // EIO is a terminal that hung up.
   if (error == EPIPE || error == EIO) throw OutputClosed();
-  check(error == 0, "cannot write to standard output: {}", std::strerror(error));
+  check(error == 0,
+        fmt::runtime(text("cannot write to standard output: {}", "无法写入标准输出：{}")),
+        system_text(error));
 }
 
 void Console::write_foreign(std::string_view text) {

@@ -3,7 +3,6 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
 #include <fstream>
 #include <iterator>
 
@@ -167,7 +166,7 @@ Result<void> save_conversation(const Conversation& conversation,
   std::string temporary = file.string() + ".XXXXXX";
   const auto failed = [&](int error) {
     return bad_file(
-        say_with("cannot save {}: {}", "无法保存 {}：{}", file.string(), std::strerror(error)));
+        say_with("cannot save {}: {}", "无法保存 {}：{}", file.string(), system_text(error)));
   };
   const int fd = mkstemp(temporary.data());
   if (fd < 0) return failed(errno);
@@ -202,7 +201,7 @@ Result<Conversation> load_conversation(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
   if (!in)
     return bad_file(
-        say_with("cannot load {}: {}", "无法加载 {}：{}", file.string(), std::strerror(errno)));
+        say_with("cannot load {}: {}", "无法加载 {}：{}", file.string(), system_text(errno)));
   const std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
   Result<Conversation> conversation = Conversation::from_json(replace_invalid_utf8(bytes));
   if (!conversation)

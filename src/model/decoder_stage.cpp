@@ -307,19 +307,24 @@ parallel::ModelSizes model_sizes(const ModelConfig& config,
   const std::int64_t intermediate = share.intermediate.count;
   const std::int64_t heads = share.heads.count * config.head_dim;
   const std::int64_t kv_heads = share.kv_heads.count * config.head_dim;
-  const auto linear = [&](std::int64_t out_features, std::int64_t in_features, bool bias) {
-    return ops::packed_linear_bytes(traits, out_features, in_features, dtype) +
+  const auto linear = [&](std::int64_t out_features,
+                          std::int64_t in_features,
+                          Quantization quantization,
+                          bool bias) {
+    return ops::packed_linear_bytes(
+               traits, out_features, in_features, linear_format(quantization, dtype)) +
            (bias ? static_cast<std::uint64_t>(out_features) * sizeof(float) : 0);
   };
   const bool sums = share.rank == 0;  // has the biases of what is summed over the group
   const std::uint64_t norm = static_cast<std::uint64_t>(hidden) * sizeof(float);
   const std::uint64_t qk_norm =
       config.qk_norm ? 2 * static_cast<std::uint64_t>(config.head_dim) * sizeof(float) : 0;
-  const std::uint64_t layer = norm + qk_norm +
-                              linear(heads + 2 * kv_heads, hidden, config.qkv_bias) +
-                              linear(hidden, heads, config.attention_output_bias && sums) + norm +
-                              linear(2 * intermediate, hidden, config.mlp_bias) +
-                              linear(hidden, intermediate, config.mlp_bias && sums);
+  const auto layer_bytes = [&](const LayerQuantization& layer) {
+    return norm + qk_norm + linear(heads + 2 * kv_heads, hidden, layer.qkv, config.qkv_bias) +
+           linear(hidden, heads, layer.attention_output, config.attention_output_bias && sums) +
+           norm + linear(2 * intermediate, hidden, layer.gate_up, config.mlp_bias) +
+           linear(hidden, intermediate, layer.down, config.mlp_bias && sums);
+  };
   const std::uint64_t kv = ops::kv_block_bytes(
       traits, {.num_kv_heads = share.kv_heads.count, .head_dim = config.head_dim, .dtype = dtype});
   const ArenaCosts arena = arena_costs(config, share, dtype);
@@ -329,12 +334,13 @@ parallel::ModelSizes model_sizes(const ModelConfig& config,
   };
 
   parallel::ModelSizes sizes;
-  sizes.layer_weight_bytes.assign(num_layers, layer);
+  for (std::int64_t layer = 0; layer < config.num_layers; ++layer)
+    sizes.layer_weight_bytes.push_back(layer_bytes(layer_quantization(config, layer)));
   sizes.layer_kv_bytes_per_block.assign(num_layers, kv);
   sizes.kv_block_size = traits.kv_block_size;
   sizes.embedding_bytes =
       static_cast<std::uint64_t>(config.vocab_size * share.hidden.count) * device::size_of(dtype);
-  sizes.head_bytes = norm + linear(share.vocab.count, hidden, false);
+  sizes.head_bytes = norm + linear(share.vocab.count, hidden, config.head_quantization, false);
   sizes.tied_embedding = config.tie_word_embeddings;
   sizes.vocab_size = config.vocab_size;
   sizes.activation_bytes_per_token = arena.residual_per_token + arena.per_token;

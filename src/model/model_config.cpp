@@ -143,4 +143,42 @@ ModelConfig read_model_config(const std::filesystem::path& folder) {
   return config;
 }
 
+void quantize(ModelConfig& config, Quantization quantization) {
+  config.layer_quantization.assign(static_cast<std::size_t>(config.num_layers),
+                                   {.qkv = quantization,
+                                    .attention_output = quantization,
+                                    .gate_up = quantization,
+                                    .down = quantization});
+  config.head_quantization = quantization;
+}
+
+LayerQuantization layer_quantization(const ModelConfig& config, std::int64_t layer) {
+  if (config.layer_quantization.empty()) return {};
+  return config.layer_quantization.at(static_cast<std::size_t>(layer));
+}
+
+ops::LinearFormat linear_format(Quantization quantization, device::DType dtype) {
+  switch (quantization) {
+    case Quantization::none:
+      return dtype;
+    case Quantization::w8a16:
+      return {device::DType::i8, dtype};
+    case Quantization::w8a8:
+      return {device::DType::i8, device::DType::i8};
+  }
+  return dtype;
+}
+
+std::string_view to_string(Quantization quantization) {
+  switch (quantization) {
+    case Quantization::none:
+      return "none";
+    case Quantization::w8a16:
+      return "w8a16";
+    case Quantization::w8a8:
+      return "w8a8";
+  }
+  return {};
+}
+
 }  // namespace fastchat::model

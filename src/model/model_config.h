@@ -36,6 +36,18 @@ struct RopeConfig {
   std::vector<double> long_factor;
 };
 
+/// How the weights of linear layers are held: as the model's dtype has them; or in 8 bits, with
+/// inputs as they come (w8a16) or in 8 bits themselves (w8a8). See ops::LinearFormat.
+enum class Quantization : std::uint8_t { none, w8a16, w8a8 };
+
+/// Of the linear layers of one decoder layer.
+struct LayerQuantization {
+  Quantization qkv = Quantization::none;
+  Quantization attention_output = Quantization::none;
+  Quantization gate_up = Quantization::none;
+  Quantization down = Quantization::none;
+};
+
 struct ModelConfig {
   std::string architecture;  // as in config.json's "architectures": "Qwen2ForCausalLM"
   std::int64_t vocab_size = 0;
@@ -57,6 +69,8 @@ struct ModelConfig {
   std::vector<std::int64_t> layer_window;  // per layer: 0 = full attention, else the sliding window
   RopeConfig rope;
   device::DType checkpoint_dtype = device::DType::f32;
+  std::vector<LayerQuantization> layer_quantization;  // per layer; empty: none
+  Quantization head_quantization = Quantization::none;
   std::int32_t bos_token_id = -1;
   std::vector<std::int32_t>
       eos_token_ids;  // from generation_config.json when it is there, else config.json
@@ -66,6 +80,14 @@ struct ModelConfig {
 /// names. Throws Failure naming the file, what was expected and what was found.
 ModelConfig read_model_config(const std::filesystem::path& folder);
 ModelConfig parse_model_config(const nlohmann::json& config, const std::string& origin);
+
+/// Every linear layer, the head too, gets `quantization`; embeddings and norms stay as they are.
+void quantize(ModelConfig& config, Quantization quantization);
+LayerQuantization layer_quantization(const ModelConfig& config, std::int64_t layer);
+/// The format of a linear layer for activations of `dtype`.
+ops::LinearFormat linear_format(Quantization quantization, device::DType dtype);
+/// "none", "w8a16", "w8a8".
+std::string_view to_string(Quantization quantization);
 
 /// Shapes of published models by name, for `plan --shape` and dummy weights: "qwen2-0.5b",
 /// "qwen2-7b", "qwen3-8b", "llama3-8b", … Errors: not_found naming all known names.

@@ -65,9 +65,9 @@ class Loader {
   Loader& operator=(const Loader&) = delete;
 
   /// Parts of tensors of the same number of columns, one below the other.
-  ops::PackedLinear linear(std::initializer_list<Part> parts, device::DType dtype) {
+  ops::PackedLinear linear(std::initializer_list<Part> parts, ops::LinearFormat format) {
     slice(parts);
-    return ops_.pack_linear(stream_, slices_, dtype);
+    return ops_.pack_linear(stream_, slices_, format);
   }
   /// Parts of tensors, one below the other.
   ops::Buffer plain(std::initializer_list<Part> parts, device::DType dtype = device::DType::f32) {
@@ -99,6 +99,7 @@ class Loader {
         static_cast<const char*>(slice.data) +
         static_cast<std::uint64_t>(part.rows.begin * slice.row_stride + part.columns.begin) *
             element;
+    if (slice.row_scales != nullptr) slice.row_scales += part.rows.begin;
     slice.rows = part.rows.count;
     if (part.num_columns > 0) slice.columns = part.columns.count;
     if (part.counted) bytes_ += static_cast<std::uint64_t>(slice.rows * slice.columns) * element;
@@ -133,6 +134,7 @@ void load_layer(const ModelConfig& config,
   const std::int64_t heads = config.num_heads * config.head_dim;
   const std::int64_t kv_heads = config.num_kv_heads * config.head_dim;
   const AxisRange all_hidden{0, hidden};
+  const LayerQuantization quantization = layer_quantization(config, layer);
   const AxisRange my_heads = columns_of(share.heads, config.head_dim);
   const AxisRange my_kv_heads = columns_of(share.kv_heads, config.head_dim);
   // A KV head that several ranks have is reported by the one with the first of its query heads.
@@ -151,7 +153,7 @@ void load_layer(const ModelConfig& config,
       loader.linear({matrix(weight(names.q), heads, hidden, my_heads, all_hidden),
                      of_kv(matrix(weight(names.k), kv_heads, hidden, my_kv_heads, all_hidden)),
                      of_kv(matrix(weight(names.v), kv_heads, hidden, my_kv_heads, all_hidden))},
-                    dtype);
+                    linear_format(quantization.qkv, dtype));
   if (config.qkv_bias)
     out.qkv_bias = loader.plain({vector(bias(names.q), heads, my_heads),
                                  of_kv(vector(bias(names.k), kv_heads, my_kv_heads)),
@@ -160,8 +162,9 @@ void load_layer(const ModelConfig& config,
     out.q_norm = loader.plain({norm(names.q_norm, config.head_dim)});
     out.k_norm = loader.plain({norm(names.k_norm, config.head_dim)});
   }
-  out.attention_output = loader.linear(
-      {matrix(weight(names.attention_output), hidden, heads, all_hidden, my_heads)}, dtype);
+  out.attention_output =
+      loader.linear({matrix(weight(names.attention_output), hidden, heads, all_hidden, my_heads)},
+                    linear_format(quantization.attention_output, dtype));
   if (config.attention_output_bias && share.rank == 0)
     out.attention_output_bias =
         loader.plain({vector(bias(names.attention_output), hidden, all_hidden)});
@@ -170,9 +173,10 @@ void load_layer(const ModelConfig& config,
   out.gate_up = loader.linear(
       {matrix(weight(names.gate), intermediate, hidden, share.intermediate, all_hidden),
        matrix(weight(names.up), intermediate, hidden, share.intermediate, all_hidden)},
-      dtype);
+      linear_format(quantization.gate_up, dtype));
   out.down = loader.linear(
-      {matrix(weight(names.down), hidden, intermediate, all_hidden, share.intermediate)}, dtype);
+      {matrix(weight(names.down), hidden, intermediate, all_hidden, share.intermediate)},
+      linear_format(quantization.down, dtype));
   if (config.mlp_bias) {
     out.gate_up_bias = loader.plain({vector(bias(names.gate), intermediate, share.intermediate),
                                      vector(bias(names.up), intermediate, share.intermediate)});
@@ -222,7 +226,7 @@ StageWeights load_stage_weights(const ModelConfig& config,
                                          hidden,
                                          share.vocab,
                                          {0, hidden})},
-                                 dtype);
+                                 linear_format(config.head_quantization, dtype));
     loader.finish(/*report=*/!tied);  // the first stage has reported the embedding
   }
   return weights;

@@ -8,7 +8,8 @@
 
 namespace fastchat::model {
 
-/// Linear weights are in the stage's dtype; norm weights and biases in f32. Absent ones are empty.
+/// Linear weights are in the formats of the config for the stage's dtype; norm weights and biases
+/// in f32. Absent ones are empty.
 /// Sizes are those of the rank's share; biases of what the ranks' parts are summed into are on rank
 /// 0.
 struct LayerWeights {

@@ -32,10 +32,23 @@ OpsTraits traits(device::DeviceKind kind) {
 std::uint64_t packed_linear_bytes(const OpsTraits& traits,
                                   std::int64_t out_features,
                                   std::int64_t in_features,
-                                  DType dtype) {
-  return static_cast<std::uint64_t>(round_up(out_features, traits.linear_row_multiple) *
-                                    round_up(in_features, traits.linear_column_multiple)) *
-         device::size_of(dtype);
+                                  LinearFormat format) {
+  const std::int64_t rows = round_up(out_features, traits.linear_row_multiple);
+  if (format.is_quantized())
+    return row_scales_offset(traits, out_features, in_features) +
+           static_cast<std::uint64_t>(rows) * sizeof(float);
+  return static_cast<std::uint64_t>(rows * round_up(in_features, traits.linear_column_multiple)) *
+         device::size_of(format.weight);
+}
+
+std::uint64_t row_scales_offset(const OpsTraits& traits,
+                                std::int64_t out_features,
+                                std::int64_t in_features) {
+  constexpr std::int64_t kAlignment = 64;  // what vector loads and cards' operators ask for
+  return static_cast<std::uint64_t>(
+      round_up(round_up(out_features, traits.linear_row_multiple) *
+                   round_up(in_features, traits.linear_column_multiple),
+               kAlignment));
 }
 
 std::uint64_t kv_block_bytes(const OpsTraits& traits, const KvSpec& spec) {
@@ -50,7 +63,7 @@ void Ops::unsupported(std::string_view op) {
                                   name()));
 }
 
-PackedLinear Ops::pack_linear(Stream&, std::span<const WeightSlice>, DType) {
+PackedLinear Ops::pack_linear(Stream&, std::span<const WeightSlice>, LinearFormat) {
   unsupported("pack_linear");
 }
 Buffer Ops::pack_plain(Stream&, std::span<const WeightSlice>, DType) { unsupported("pack_plain"); }

@@ -44,16 +44,33 @@ OpsTraits traits(device::DeviceKind kind);
 /// Part of a checkpoint's tensor in host memory: row-major, rows `row_stride` elements apart.
 struct WeightSlice {
   const void* data = nullptr;
-  DType dtype = DType::f32;
+  DType dtype = DType::f32;  // f32, f16, bf16; or i8, which `row_scales` make numbers of
   std::int64_t rows = 0;
   std::int64_t columns = 0;
   std::int64_t row_stride = 0;
+  const float* row_scales = nullptr;  // [rows], with i8: what the elements of a row count
+};
+
+/// How a linear layer's weight is held, and what it is multiplied by.
+struct LinearFormat {
+  /// f32, f16, bf16; or i8: whole numbers of -127 to 127 and an f32 scale per output row,
+  /// max|row| / 127.
+  DType weight = DType::f32;
+  /// f32, f16, bf16: x as it comes. i8, with i8 weights: each row of x is made whole numbers of
+  /// -127 to 127 times max|row| / 127 first, and products are of whole numbers.
+  DType input = DType::f32;
+
+  LinearFormat() = default;
+  // NOLINTNEXTLINE(google-explicit-constructor): a dtype says it all where nothing is quantized
+  LinearFormat(DType dtype) : weight(dtype), input(dtype) {}
+  LinearFormat(DType weight_dtype, DType input_dtype) : weight(weight_dtype), input(input_dtype) {}
+  bool is_quantized() const { return weight == DType::i8; }
 };
 
 /// A linear layer's weight in the layout its device likes best. Opaque but for its sizes.
 struct PackedLinear {
   Buffer storage;
-  DType dtype = DType::f32;
+  LinearFormat format;
   std::int64_t out_features = 0;
   std::int64_t in_features = 0;
   bool empty() const { return storage.empty(); }
@@ -63,7 +80,11 @@ struct PackedLinear {
 std::uint64_t packed_linear_bytes(const OpsTraits& traits,
                                   std::int64_t out_features,
                                   std::int64_t in_features,
-                                  DType dtype);
+                                  LinearFormat format);
+/// Where the row scales of a quantized weight begin in its storage.
+std::uint64_t row_scales_offset(const OpsTraits& traits,
+                                std::int64_t out_features,
+                                std::int64_t in_features);
 
 /// What one layer keeps per KV position.
 struct KvSpec {
@@ -119,12 +140,13 @@ class Ops {
   /// Which implementation runs, for the log: "avx512", "reference".
   virtual std::string_view name() const = 0;
 
-  /// Packs the rows of all `slices`, one below the other, rounded to `dtype`. All have equal
-  /// `columns`. Memory is allocated as "weights"; the slices stay valid until `stream` has passed.
-  /// Throws OutOfMemory.
+  /// Packs the rows of all `slices`, one below the other, rounded to `format`; i8 slices keep
+  /// their numbers and scales in an i8 format. All have equal `columns`. Memory is allocated as
+  /// "weights"; the slices stay valid until `stream` has passed. Throws OutOfMemory, and Failure
+  /// for an i8 format where a weight is no finite number.
   virtual PackedLinear pack_linear(Stream& stream,
                                    std::span<const WeightSlice> slices,
-                                   DType dtype);
+                                   LinearFormat format);
   /// Copies and converts a plain tensor (norm weight, bias, embedding table): the slices' rows one
   /// below the other.
   virtual Buffer pack_plain(Stream& stream, std::span<const WeightSlice> slices, DType dtype);
@@ -165,7 +187,7 @@ class Ops {
   virtual void add(Stream& stream, TensorView out, TensorView x);
 
   /// out = x · weightᵀ + bias.   x T [n, in], rows may be strided; bias f32 [out] or empty; out T
-  /// or f32 [n, out].
+  /// or f32 [n, out]. T is the format's input but for i8.
   virtual void linear(
       Stream& stream, TensorView x, const PackedLinear& weight, TensorView bias, TensorView out);
 

@@ -48,7 +48,7 @@ void Console::write(std::string_view text) {
   // EIO is a terminal that hung up.
   if (error == EPIPE || error == EIO) throw OutputClosed();
   check(error == 0,
-        fmt::runtime(text("cannot write to standard output: {}", "无法写入标准输出：{}")),
+        fmt::runtime(serve::text("cannot write to standard output: {}", "无法写入标准输出：{}")),
         system_text(error));
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -167,6 +168,14 @@ ops::LinearFormat linear_format(Quantization quantization, device::DType dtype) 
       return {device::DType::i8, device::DType::i8};
   }
   return dtype;
+}
+
+std::vector<Quantization> quantizations(const ModelConfig& config) {
+  std::set<Quantization> found{config.head_quantization};
+  for (const LayerQuantization& layer : config.layer_quantization)
+    found.insert({layer.qkv, layer.attention_output, layer.gate_up, layer.down});
+  found.erase(Quantization::none);
+  return {found.begin(), found.end()};
 }
 
 std::string_view to_string(Quantization quantization) {

@@ -86,6 +86,8 @@ void quantize(ModelConfig& config, Quantization quantization);
 LayerQuantization layer_quantization(const ModelConfig& config, std::int64_t layer);
 /// The format of a linear layer for activations of `dtype`.
 ops::LinearFormat linear_format(Quantization quantization, device::DType dtype);
+/// What the linear layers have but for none, each once.
+std::vector<Quantization> quantizations(const ModelConfig& config);
 /// "none", "w8a16", "w8a8".
 std::string_view to_string(Quantization quantization);
 

@@ -79,28 +79,53 @@ void check_top(std::string_view op, std::int64_t rows, const SampleOutput& outpu
 
 }  // namespace
 
-SliceShape check_slices(std::string_view op, std::span<const WeightSlice> slices, DType dtype) {
+namespace {
+
+SliceShape shape_of(std::string_view op, std::span<const WeightSlice> slices, bool int8_allowed) {
   check(!slices.empty(), "{}: no slices", op);
-  check(device::is_float(dtype),
-        "{}: to {}, expected f32, f16 or bf16",
-        op,
-        device::to_string(dtype));
   SliceShape shape{.rows = 0, .columns = slices[0].columns};
   for (const WeightSlice& slice : slices) {
-    check(slice.data != nullptr && device::is_float(slice.dtype) && slice.rows > 0 &&
-              slice.columns == shape.columns && slice.columns > 0 &&
+    const bool is_quantized =
+        int8_allowed && slice.dtype == DType::i8 && slice.row_scales != nullptr;
+    check(slice.data != nullptr && (device::is_float(slice.dtype) || is_quantized) &&
+              slice.rows > 0 && slice.columns == shape.columns && slice.columns > 0 &&
               (slice.row_stride >= slice.columns || slice.rows == 1),
-          "{}: slice {}[{}, {}] with rows {} apart{}, expected f32|f16|bf16[any, {}]",
+          "{}: slice {}[{}, {}] with rows {} apart{}, expected f32|f16|bf16{}[any, {}]",
           op,
           device::to_string(slice.dtype),
           slice.rows,
           slice.columns,
           slice.row_stride,
           slice.data == nullptr ? " (null)" : "",
+          int8_allowed ? "|i8 with scales" : "",
           shape.columns);
     shape.rows += slice.rows;
   }
   return shape;
+}
+
+}  // namespace
+
+SliceShape check_slices(std::string_view op, std::span<const WeightSlice> slices, DType dtype) {
+  check(device::is_float(dtype),
+        "{}: to {}, expected f32, f16 or bf16",
+        op,
+        device::to_string(dtype));
+  return shape_of(op, slices, /*int8_allowed=*/false);
+}
+
+SliceShape check_slices(std::string_view op,
+                        std::span<const WeightSlice> slices,
+                        LinearFormat format) {
+  const bool is_float = device::is_float(format.weight) && device::is_float(format.input);
+  const bool is_int8 =
+      format.is_quantized() && (device::is_float(format.input) || format.input == DType::i8);
+  check(is_float || is_int8,
+        "{}: to {} for inputs of {}, expected f32, f16, bf16, or i8 for inputs of these or i8",
+        op,
+        device::to_string(format.weight),
+        device::to_string(format.input));
+  return shape_of(op, slices, /*int8_allowed=*/true);
 }
 
 void check_embedding(const TensorView& table, const TensorView& ids, const TensorView& out) {

@@ -14,7 +14,12 @@ struct SliceShape {
   std::int64_t rows = 0;
   std::int64_t columns = 0;
 };
+/// To a floating-point dtype; or, for linear layers, to the weights of a format, from slices that
+/// may be i8.
 SliceShape check_slices(std::string_view op, std::span<const WeightSlice> slices, DType dtype);
+SliceShape check_slices(std::string_view op,
+                        std::span<const WeightSlice> slices,
+                        LinearFormat format);
 
 void check_embedding(const TensorView& table, const TensorView& ids, const TensorView& out);
 void check_gather_rows(const TensorView& x, const TensorView& indices, const TensorView& out);

@@ -142,8 +142,8 @@ class Ops {
 
   /// Packs the rows of all `slices`, one below the other, rounded to `format`; i8 slices keep
   /// their numbers and scales in an i8 format. All have equal `columns`. Memory is allocated as
-  /// "weights"; the slices stay valid until `stream` has passed. Throws OutOfMemory, and Failure
-  /// for an i8 format where a weight is no finite number.
+  /// "weights"; the slices stay valid until `stream` has passed. Rows with a weight that is no
+  /// finite number give outputs that are none in an i8 format. Throws OutOfMemory.
   virtual PackedLinear pack_linear(Stream& stream,
                                    std::span<const WeightSlice> slices,
                                    LinearFormat format);

@@ -131,7 +131,11 @@ void size_model(ModelBenchOptions& options) {
     options.model.max_num_seqs = std::max(options.model.max_num_seqs, batch);
   for (const std::int64_t batch : options.batches)
     options.model.max_num_seqs = std::max(options.model.max_num_seqs, batch);
-  if (!options.format.empty()) options.model.dtype = options.format;
+  if (options.format == "w8a16" || options.format == "w8a8")
+    options.model.quantization =
+        options.format == "w8a8" ? model::Quantization::w8a8 : model::Quantization::w8a16;
+  else if (!options.format.empty())
+    options.model.dtype = options.format;
   if (options.model.model_path.empty()) options.model.load_format = LoadFormat::dummy;
 }
 
@@ -204,6 +208,12 @@ double limit_of(const Case& item,
   return tokens / seconds;
 }
 
+/// "bf16"; "w8a16" where the weights are quantized.
+std::string_view format_of(const PlannedModel& planned) {
+  const std::vector<model::Quantization> found = model::quantizations(planned.config);
+  return found.empty() ? device::to_string(planned.dtype) : model::to_string(found.front());
+}
+
 json result_json(const Case& item,
                  const ModelBenchOptions& options,
                  const ModelInstance& model,
@@ -211,7 +221,7 @@ json result_json(const Case& item,
   const double speed = bench::median(item.tokens_per_s);
   json result = {{"phase", item.is_prefill ? "prefill" : "decode"},
                  {"shape", model.name()},
-                 {"format", device::to_string(model.planned().dtype)},
+                 {"format", format_of(model.planned())},
                  {"batch", item.batch},
                  {"context", item.is_prefill ? options.prompt_len : item.context},
                  {"tokens_per_s", speed},
@@ -268,10 +278,13 @@ void add_bench_options(CLI::App& app, ModelBenchOptions& options) {
   const std::string group = say("Measuring", "测量");
   app.add_option("--format",
                  options.format,
-                 say("number format of the weights: bf16, f16 or f32 (default: --dtype)",
-                     "权重的数值格式：bf16、f16 或 f32（默认同 --dtype）"))
-      ->check(one_of({"bf16", "f16", "f32"}))
-      ->type_name("bf16|f16|f32")
+                 say("number format of the weights: bf16, f16 or f32; w8a16, w8a8: 8 bits, as "
+                     "--quantization\n"
+                     "has them (default: --dtype, --quantization)",
+                     "权重的数值格式：bf16、f16 或 f32；w8a16、w8a8：8 位，同 "
+                     "--quantization（默认按 --dtype 与 --quantization）"))
+      ->check(one_of({"bf16", "f16", "f32", "w8a16", "w8a8"}))
+      ->type_name("bf16|f16|f32|w8a16|w8a8")
       ->group(group);
   app.add_option(
          "--prompt-len",
@@ -398,7 +411,7 @@ int run_model(int argc, char** argv) {
   fmt::print("{}{}, {}\n{}{:<8} {:>6} {:>8} {:>12} {:>10}\n",
              to_text(limits),
              model->name(),
-             device::to_string(model->planned().dtype),
+             describe_numbers(model->config(), model->planned().dtype),
              plan_line(plan),
              text("phase", "阶段"),
              text("batch", "批量"),

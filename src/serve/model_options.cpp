@@ -139,6 +139,13 @@ void check_combination(const ModelOptions& options) {
   check_parallel(options);
 }
 
+model::Quantization read_quantization(const std::string& value) {
+  using model::Quantization;
+  for (const Quantization each : {Quantization::w8a16, Quantization::w8a8})
+    if (value == model::to_string(each)) return each;
+  return Quantization::none;
+}
+
 void add_model_group(CLI::App& app, ModelOptions& options) {
   const std::string group = say("Model", "模型");
   app.add_option(
@@ -191,6 +198,30 @@ void add_model_group(CLI::App& app, ModelOptions& options) {
       })
       ->type_name("TYPE")
       ->capture_default_str()
+      ->group(group);
+  app.add_option_function<std::string>(
+         "--quantization",
+         [&options](const std::string& value) { options.quantization = read_quantization(value); },
+         say("weights of linear layers in 8 bits, quantized while they are loaded: w8a16 (half "
+             "the\n"
+             "memory; activations stay in 16 bits), w8a8 (activations in 8 bits too, per token:\n"
+             "faster on cards, less exact), none. Checkpoints that are in 8 bits already need no "
+             "flag",
+             "线性层权重加载时量化为 8 位：w8a16（内存减半，激活仍为 16 位）、w8a8（激活也逐 token "
+             "量化为 8 位：\n"
+             "卡上更快，精度略低）、none。本身已是 8 位的权重无需此参数"))
+      ->check(one_of({"none", "w8a16", "w8a8"}))
+      ->type_name("none|w8a16|w8a8")
+      ->default_str("none")
+      ->group(group);
+  app.add_flag_callback(
+         "--load-8bit",
+         [&options] {
+           if (options.quantization == model::Quantization::none)
+             options.quantization = model::Quantization::w8a16;
+         },
+         say("the same as --quantization w8a16, on any number of devices",
+             "等同于 --quantization w8a16，可用于任意数量的设备"))
       ->group(group);
   app.add_option_function<std::string>(
          "--load-format",
@@ -331,10 +362,10 @@ struct LaterFlag {
 };
 
 constexpr std::string_view kQuantized =
-    "quantized weights come in a later version; leave the flag out to use the model's 16-bit "
-    "weights";
+    "weights of GPTQ and AWQ come in a later version; --load-8bit makes 8-bit weights of the "
+    "model's 16-bit ones";
 constexpr std::string_view kQuantizedZh =
-    "量化权重将在以后的版本提供；请去掉此参数，使用 16 位权重";
+    "GPTQ 与 AWQ 权重将在以后的版本提供；--load-8bit 可把 16 位权重量化为 8 位";
 constexpr std::string_view kExllama =
     "there is no ExLlama here, fastchat has an engine of its own; leave the flag out";
 constexpr std::string_view kExllamaZh = "此处没有 ExLlama，fastchat 有自己的推理引擎；请去掉此参数";
@@ -358,7 +389,6 @@ constexpr std::string_view kXftDtype =
 constexpr std::string_view kXftDtypeZh = "此处没有 xFasterTransformer；数值类型请用 --dtype";
 
 constexpr LaterFlag kLaterFlags[] = {
-    {"--load-8bit", Takes::nothing, kQuantized, kQuantizedZh},
     {"--cpu-offloading",
      Takes::nothing,
      "layers in host memory come in a later version; --device cpu runs the whole model there",
@@ -498,6 +528,16 @@ device::DType resolve_dtype(const ModelOptions& options,
   }
   const bool is_card = kind == device::DeviceKind::npu || kind == device::DeviceKind::cuda;
   return is_card ? device::DType::f16 : config.checkpoint_dtype;
+}
+
+std::string describe_numbers(const model::ModelConfig& config, device::DType dtype) {
+  std::string name(device::to_string(dtype));
+  const std::vector<model::Quantization> found = model::quantizations(config);
+  if (found.empty()) return name;
+  std::vector<std::string_view> names;
+  for (const model::Quantization each : found) names.push_back(model::to_string(each));
+  return say_with(
+      "{}, weights in 8 bits ({})", "{}，8 位权重（{}）", name, fmt::join(names, text(", ", "，")));
 }
 
 }  // namespace fastchat::serve

@@ -45,7 +45,9 @@ struct ModelOptions {
       0;  // --max-model-len: 0 = what the model was made for, or as much of it as fits
   std::int64_t max_num_batched_tokens = 512;
   std::int64_t max_num_seqs = 16;
-  std::string dtype = "auto";                      // --dtype auto|float32|float16|bfloat16
+  std::string dtype = "auto";  // --dtype auto|float32|float16|bfloat16
+  // --quantization none|w8a16|w8a8, --load-8bit: of weights that the checkpoint has in 16 bits
+  model::Quantization quantization = model::Quantization::none;
   LoadFormat load_format = LoadFormat::automatic;  // --load-format auto|dummy
   // --safetensors-load-strategy auto|lazy|eager
   model::LoadStrategy load_strategy = model::LoadStrategy::automatic;
@@ -75,6 +77,9 @@ std::unique_ptr<device::Platform> open_platform(const ModelOptions& options,
 /// Indices to open on that platform, in rank order: --gpus, or 0 … num_gpus - 1. Throws Failure
 /// when out of range.
 std::vector<int> device_indices(const ModelOptions& options, device::Platform& platform);
+/// What the start report and `plan` call the numbers of a model: "f16", "f16, weights in 8 bits
+/// (w8a16)".
+std::string describe_numbers(const model::ModelConfig& config, device::DType dtype);
 /// --dtype resolved: auto = the checkpoint's 16-bit type on cpu (f32 for f32 checkpoints), f16 on
 /// npu and cuda.
 device::DType resolve_dtype(const ModelOptions& options,

@@ -90,7 +90,7 @@ std::string heading(const ModelOptions& options,
                                 display_name(options),
                                 planned.config.architecture,
                                 planned.config.num_layers,
-                                device::to_string(planned.dtype),
+                                describe_numbers(planned.config, planned.dtype),
                                 planned.config.max_position_embeddings);
   if (!missing.empty())
     out +=
@@ -104,10 +104,18 @@ std::string heading(const ModelOptions& options,
   return out;
 }
 
+std::vector<std::string_view> quantization_names(const model::ModelConfig& config) {
+  std::vector<std::string_view> names;
+  for (const model::Quantization each : model::quantizations(config))
+    names.push_back(model::to_string(each));
+  return names;
+}
+
 void add_model(const ModelOptions& options, const PlannedModel& planned, nlohmann::json& result) {
   result["model"] = {{"name", display_name(options)},
                      {"architecture", planned.config.architecture},
                      {"dtype", device::to_string(planned.dtype)},
+                     {"quantization", quantization_names(planned.config)},
                      {"num_layers", planned.config.num_layers},
                      {"max_position_embeddings", planned.config.max_position_embeddings},
                      {"context_reduced", context_reduced(options, planned)}};

@@ -26,7 +26,7 @@ namespace {
 /// speak of this one.
 constexpr std::int64_t kLeastAutomaticContext = 2048;
 
-model::ModelConfig read_config(const ModelOptions& options) {
+model::ModelConfig read_checkpoint_config(const ModelOptions& options) {
   if (!options.model_path.empty()) return model::read_model_config(options.model_path);
   if (options.shape.empty())
     throw UsageFailure(say("--model-path FOLDER (or --shape NAME) is needed: which model?",
@@ -34,6 +34,18 @@ model::ModelConfig read_config(const ModelOptions& options) {
   Result<model::ModelConfig> shape = model::shape_by_name(options.shape);
   check(shape.has_value(), "--shape: {}", shape ? "" : shape.error().message);
   return std::move(shape).value();
+}
+
+model::ModelConfig read_config(const ModelOptions& options) {
+  model::ModelConfig config = read_checkpoint_config(options);
+  if (options.quantization == model::Quantization::none) return config;
+  if (!config.layer_quantization.empty())
+    throw UsageFailure(
+        say("--quantization, --load-8bit: this checkpoint is in 8 bits already; "
+            "leave the flag out",
+            "--quantization、--load-8bit：此模型已是 8 位权重，请去掉该参数"));
+  model::quantize(config, options.quantization);
+  return config;
 }
 
 std::optional<std::uint64_t> limit_of_rank(const ModelOptions& options, std::size_t rank) {

@@ -25,8 +25,8 @@ class HookedOps final : public ops::Ops {
   std::string_view name() const override { return ops_->name(); }
   ops::PackedLinear pack_linear(ops::Stream& stream,
                                 std::span<const ops::WeightSlice> slices,
-                                ops::DType dtype) override {
-    return ops_->pack_linear(stream, slices, dtype);
+                                ops::LinearFormat format) override {
+    return ops_->pack_linear(stream, slices, format);
   }
   ops::Buffer pack_plain(ops::Stream& stream,
                          std::span<const ops::WeightSlice> slices,

@@ -31,19 +31,24 @@ TEST(Invariance, LinearRowIsTheSameInEveryBatch) {
     CpuFixture fixture(*kernels);
     for (const DType dtype : kDTypes) {
       SCOPED_TRACE(trace(*kernels, dtype));
-      Rig rig(*fixture.ops);
-      const PackedLinear& weight =
-          rig.pack(random_values(1, kIn * kOut), dtype, {kOut}, kIn, dtype);
-      const TensorView x = rig.upload(random_values(2, kMaxRows * kIn), dtype, {kMaxRows, kIn});
-      const TensorView single = rig.blank(DType::f32, {kMaxRows, kOut});
-      for (std::int64_t row = 0; row < kMaxRows; ++row)
-        rig.ops().linear(rig.stream(), x.slice_rows(row, 1), weight, {}, single.slice_rows(row, 1));
-      const std::vector<std::uint32_t> alone = bits(rig.download(single));
-      for (const std::int64_t rows : {2, 3, 12, 13, 16, 31, 32, 33, 64, 97, 110}) {
-        const TensorView out = rig.blank(DType::f32, {rows, kOut});
-        rig.ops().linear(rig.stream(), x.slice_rows(0, rows), weight, {}, out);
-        const std::vector<std::uint32_t> together = bits(rig.download(out));
-        ASSERT_TRUE(std::equal(together.begin(), together.end(), alone.begin())) << rows;
+      for (const LinearFormat format : {LinearFormat(dtype),
+                                        LinearFormat(DType::i8, dtype),
+                                        LinearFormat(DType::i8, DType::i8)}) {
+        Rig rig(*fixture.ops);
+        const PackedLinear& weight =
+            rig.pack(random_values(1, kIn * kOut), dtype, {kOut}, kIn, format);
+        const TensorView x = rig.upload(random_values(2, kMaxRows * kIn), dtype, {kMaxRows, kIn});
+        const TensorView single = rig.blank(DType::f32, {kMaxRows, kOut});
+        for (std::int64_t row = 0; row < kMaxRows; ++row)
+          rig.ops().linear(
+              rig.stream(), x.slice_rows(row, 1), weight, {}, single.slice_rows(row, 1));
+        const std::vector<std::uint32_t> alone = bits(rig.download(single));
+        for (const std::int64_t rows : {2, 3, 12, 13, 16, 31, 32, 33, 64, 97, 110}) {
+          const TensorView out = rig.blank(DType::f32, {rows, kOut});
+          rig.ops().linear(rig.stream(), x.slice_rows(0, rows), weight, {}, out);
+          const std::vector<std::uint32_t> together = bits(rig.download(out));
+          ASSERT_TRUE(std::equal(together.begin(), together.end(), alone.begin())) << rows;
+        }
       }
     }
   }
@@ -53,23 +58,27 @@ TEST(Invariance, LinearIsTheSameOnEveryNumberOfThreads) {
   constexpr std::int64_t kIn = 301;
   constexpr std::int64_t kOut = 1000;
   for (const cpu::Kernels* kernels : every_kernels()) {
-    SCOPED_TRACE(kernels->name);
-    CpuFixture fixture(*kernels);
-    Rig rig(*fixture.ops);
-    const PackedLinear& weight =
-        rig.pack(random_values(1, kIn * kOut), DType::bf16, {kOut}, kIn, DType::bf16);
-    for (const std::int64_t rows : {1, 5, 120}) {
-      const TensorView x = rig.upload(random_values(2, rows * kIn), DType::bf16, {rows, kIn});
-      std::vector<std::uint32_t> first;
-      for (const int num_threads : {1, 2, 3, 7, 64}) {
-        ScrambledTeam team(num_threads, device::default_cpu_isa(), 1);
-        ImmediateStream stream(*fixture.device, team);
-        const TensorView out = rig.blank(DType::f32, {rows, kOut});
-        rig.stream().synchronize();
-        rig.ops().linear(stream, x, weight, {}, out);
-        const std::vector<std::uint32_t> result = bits(rig.download(out));
-        if (first.empty()) first = result;
-        ASSERT_EQ(result, first) << rows << " rows, " << num_threads << " threads";
+    for (const LinearFormat format : {LinearFormat(DType::bf16),
+                                      LinearFormat(DType::i8, DType::bf16),
+                                      LinearFormat(DType::i8, DType::i8)}) {
+      SCOPED_TRACE(kernels->name);
+      CpuFixture fixture(*kernels);
+      Rig rig(*fixture.ops);
+      const PackedLinear& weight =
+          rig.pack(random_values(1, kIn * kOut), DType::bf16, {kOut}, kIn, format);
+      for (const std::int64_t rows : {1, 5, 120}) {
+        const TensorView x = rig.upload(random_values(2, rows * kIn), DType::bf16, {rows, kIn});
+        std::vector<std::uint32_t> first;
+        for (const int num_threads : {1, 2, 3, 7, 64}) {
+          ScrambledTeam team(num_threads, device::default_cpu_isa(), 1);
+          ImmediateStream stream(*fixture.device, team);
+          const TensorView out = rig.blank(DType::f32, {rows, kOut});
+          rig.stream().synchronize();
+          rig.ops().linear(stream, x, weight, {}, out);
+          const std::vector<std::uint32_t> result = bits(rig.download(out));
+          if (first.empty()) first = result;
+          ASSERT_EQ(result, first) << rows << " rows, " << num_threads << " threads";
+        }
       }
     }
   }

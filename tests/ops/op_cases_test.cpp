@@ -40,8 +40,8 @@ class YoungOps final : public Ops {
   std::string_view name() const override { return "young"; }
   PackedLinear pack_linear(Stream& stream,
                            std::span<const WeightSlice> slices,
-                           DType dtype) override {
-    return whole_.pack_linear(stream, slices, dtype);
+                           LinearFormat format) override {
+    return whole_.pack_linear(stream, slices, format);
   }
   void linear(Stream& stream,
               TensorView x,

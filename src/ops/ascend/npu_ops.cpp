@@ -1,5 +1,7 @@
 #include "ops/ascend/npu_ops.h"
 
+#include <algorithm>
+
 #include "ops/ascend/launch.h"
 #include "ops/checks.h"
 
@@ -28,6 +30,8 @@ using device::ascend::NpuStream;
 namespace {
 
 constexpr std::int64_t kLastDim = -1;
+/// Of either side of a product with 8-bit weights.
+constexpr std::int64_t kMostInt8Features = 65535;
 
 }  // namespace
 
@@ -216,6 +220,121 @@ void NpuOps::add(Stream& stream, TensorView out, TensorView x) {
   FASTCHAT_ACLNN(npu, aclnnInplaceAdd, AclTensor(out).get(), AclTensor(x).get(), one.get());
 }
 
+void NpuOps::multiply(NpuStream& stream, TensorView x, const PackedLinear& weight, TensorView out) {
+  if (weight.format.is_quantized()) {
+    TensorView dense = x;  // what the operators of 8-bit weights ask for
+    if (!x.is_dense()) {
+      dense = temporary(stream, x.dtype(), {x.rows(), x.dim(1)});
+      convert(stream, AclTensor(dense), AclTensor(x));
+    }
+    if (weight.format.input == DType::i8) return multiply_w8a8(stream, dense, weight, out);
+    return multiply_w8a16(stream, dense, weight, out);
+  }
+  const AclTensor transposed(weight.storage.data(),
+                             weight.format.weight,
+                             {weight.in_features, weight.out_features},
+                             {1, weight.in_features});
+  FASTCHAT_ACLNN(stream,
+                 aclnnMm,
+                 AclTensor(x).get(),
+                 transposed.get(),
+                 AclTensor(out).get(),
+                 CANN_CUBE_KEEP_DTYPE);
+}
+
+// The operator takes up to 65535 output features: a head has more, and is multiplied in parts.
+void NpuOps::multiply_w8a16(NpuStream& stream,
+                            TensorView x,
+                            const PackedLinear& weight,
+                            TensorView out) {
+  check(weight.in_features <= kMostInt8Features,
+        "linear: 8-bit weights of {} input features, at most {} go on npu",
+        weight.in_features,
+        kMostInt8Features);
+  check(weight.format.input == x.dtype(),
+        "linear: 8-bit weights packed for {}, x is {}",
+        device::to_string(weight.format.input),
+        device::to_string(x.dtype()));
+  char* const scales = static_cast<char*>(weight.storage.data()) +
+                       row_scales_offset(traits_, weight.out_features, weight.in_features);
+  const std::int64_t num_parts = (weight.out_features + kMostInt8Features - 1) / kMostInt8Features;
+  const std::int64_t part_features = (weight.out_features + num_parts - 1) / num_parts;
+  const AclTensor x_tensor(x);
+  for (std::int64_t first = 0; first < weight.out_features; first += part_features) {
+    const std::int64_t count = std::min(part_features, weight.out_features - first);
+    const TensorView part = num_parts == 1 ? out : temporary(stream, x.dtype(), {x.rows(), count});
+    const AclTensor transposed(
+        static_cast<char*>(weight.storage.data()) + first * weight.in_features,
+        DType::i8,
+        {weight.in_features, count},
+        {1, weight.in_features});
+    const AclTensor scale(
+        scales + static_cast<std::size_t>(first) * size_of(x.dtype()), x.dtype(), {count});
+    const AclTensor part_tensor(part);
+    FASTCHAT_ACLNN(stream,
+                   aclnnWeightQuantBatchMatmulV2,
+                   x_tensor.get(),
+                   transposed.get(),
+                   scale.get(),
+                   nullptr,
+                   nullptr,
+                   nullptr,
+                   nullptr,
+                   0,
+                   part_tensor.get());
+    if (num_parts > 1) convert(stream, AclTensor(out.slice_columns(first, count)), part_tensor);
+  }
+}
+
+void NpuOps::multiply_w8a8(NpuStream& stream,
+                           TensorView x,
+                           const PackedLinear& weight,
+                           TensorView out) {
+  check(weight.in_features <= kMostInt8Features,
+        "linear: 8-bit weights of {} input features, at most {} go on npu",
+        weight.in_features,
+        kMostInt8Features);
+  const AclTensor whole(temporary(stream, DType::i8, {x.rows(), x.dim(1)}));
+  const AclTensor token_scale(temporary(stream, DType::f32, {x.rows()}));
+  FASTCHAT_ACLNN(
+      stream, aclnnDynamicQuant, AclTensor(x).get(), nullptr, whole.get(), token_scale.get());
+  const AclTensor rows(weight.storage.data(), DType::i8, {weight.out_features, weight.in_features});
+  const AclTensor scale(static_cast<char*>(weight.storage.data()) +
+                            row_scales_offset(traits_, weight.out_features, weight.in_features),
+                        DType::f32,
+                        {weight.out_features});
+  const AclTensor out_tensor(out);
+  if (device::ascend::cann().has(device::ascend::Feature::quant_matmul_v5)) {
+    FASTCHAT_ACLNN(stream,
+                   aclnnQuantMatmulV5,
+                   whole.get(),
+                   rows.get(),
+                   token_scale.get(),
+                   scale.get(),
+                   nullptr,
+                   nullptr,
+                   nullptr,
+                   nullptr,
+                   nullptr,
+                   false,
+                   true,
+                   std::int64_t{0},
+                   out_tensor.get());
+  } else {
+    FASTCHAT_ACLNN(stream,
+                   aclnnQuantMatmulV4,
+                   whole.get(),
+                   rows.get(),
+                   scale.get(),
+                   nullptr,
+                   token_scale.get(),
+                   nullptr,
+                   false,
+                   true,
+                   out_tensor.get());
+  }
+}
+
 void NpuOps::linear(
     Stream& stream, TensorView x, const PackedLinear& weight, TensorView bias, TensorView out) {
   check_linear(x, weight, bias, out);
@@ -224,19 +343,9 @@ void NpuOps::linear(
   const ScratchScope scope(npu);
   const bool direct = out.dtype() == x.dtype() && out.is_dense();
   const TensorView product = direct ? out : temporary(npu, x.dtype(), {x.rows(), out.dim(1)});
-  const AclTensor transposed(weight.storage.data(),
-                             weight.dtype,
-                             {weight.in_features, weight.out_features},
-                             {1, weight.in_features});
-  const AclTensor product_tensor(product);
-  FASTCHAT_ACLNN(npu,
-                 aclnnMm,
-                 AclTensor(x).get(),
-                 transposed.get(),
-                 product_tensor.get(),
-                 CANN_CUBE_KEEP_DTYPE);
+  multiply(npu, x, weight, product);
   const AclTensor out_tensor(out);
-  if (!direct) convert(npu, out_tensor, product_tensor);
+  if (!direct) convert(npu, out_tensor, AclTensor(product));
   if (bias.empty()) return;
   const AclScalar one(1.0f);
   TensorView addend = bias;

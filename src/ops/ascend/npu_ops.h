@@ -30,7 +30,7 @@ class NpuOps final : public Ops {
 
   PackedLinear pack_linear(Stream& stream,
                            std::span<const WeightSlice> slices,
-                           DType dtype) override;
+                           LinearFormat format) override;
   Buffer pack_plain(Stream& stream, std::span<const WeightSlice> slices, DType dtype) override;
   void embedding(Stream& stream, TensorView table, TensorView ids, TensorView out) override;
   void gather_rows(Stream& stream, TensorView x, TensorView indices, TensorView out) override;
@@ -86,10 +86,26 @@ class NpuOps final : public Ops {
                               std::initializer_list<std::int64_t> shape);
   /// out = x, converted, strided on both sides.
   static void convert(device::ascend::NpuStream& stream, const AclTensor& out, const AclTensor& x);
-  Buffer upload(Stream& stream,
-                std::span<const WeightSlice> slices,
-                DType dtype,
-                std::size_t size_bytes);
+  void upload(Stream& stream,
+              std::span<const WeightSlice> slices,
+              DType dtype,
+              const Buffer& weights);
+  void upload_quantized(Stream& stream,
+                        std::span<const WeightSlice> slices,
+                        const PackedLinear& packed);
+  /// out = x · weightᵀ.   x, out T; out dense
+  void multiply(device::ascend::NpuStream& stream,
+                TensorView x,
+                const PackedLinear& weight,
+                TensorView out);
+  void multiply_w8a16(device::ascend::NpuStream& stream,
+                      TensorView x,
+                      const PackedLinear& weight,
+                      TensorView out);
+  void multiply_w8a8(device::ascend::NpuStream& stream,
+                     TensorView x,
+                     const PackedLinear& weight,
+                     TensorView out);
   void norm_into(device::ascend::NpuStream& stream,
                  TensorView x,
                  TensorView weight,

@@ -4,92 +4,122 @@
 
 #include "ops/ascend/npu_ops.h"
 #include "ops/checks.h"
+#include "ops/cpu/cpu_ops.h"
+#include "ops/weight_rows.h"
 
 namespace fastchat::ops::ascend {
 namespace {
 
 constexpr std::size_t kStagingBytes = std::size_t{16} << 20;
 
-float read_element(const void* row, DType dtype, std::int64_t index) {
-  switch (dtype) {
-    case DType::f16:
-      return device::f16_to_f32(static_cast<const std::uint16_t*>(row)[index]);
-    case DType::bf16:
-      return device::bf16_to_f32(static_cast<const std::uint16_t*>(row)[index]);
-    default:
-      return static_cast<const float*>(row)[index];
-  }
-}
+/// Rows on their way to consecutive memory of a card, through a pinned piece of the host's.
+class Uploader {
+ public:
+  Uploader(Stream& stream, Buffer staging, void* destination, std::size_t row_bytes)
+      : stream_(stream),
+        staging_(std::move(staging)),
+        destination_(static_cast<char*>(destination)),
+        row_bytes_(row_bytes),
+        rows_at_once_(staging_.size_bytes() / row_bytes) {}
 
-void write_element(void* row, DType dtype, std::int64_t index, float value) {
-  switch (dtype) {
-    case DType::f16:
-      static_cast<std::uint16_t*>(row)[index] = device::f32_to_f16(value);
-      return;
-    case DType::bf16:
-      static_cast<std::uint16_t*>(row)[index] = device::f32_to_bf16(value);
-      return;
-    default:
-      static_cast<float*>(row)[index] = value;
+  /// Room for the next row, to be filled before the next call.
+  void* next_row() {
+    if (num_rows_ == rows_at_once_) flush();
+    return static_cast<char*>(staging_.data()) + num_rows_++ * row_bytes_;
   }
-}
+  void flush() {
+    if (num_rows_ == 0) return;
+    stream_.copy_from_host(destination_, staging_.data(), num_rows_ * row_bytes_);
+    stream_.synchronize();
+    destination_ += num_rows_ * row_bytes_;
+    num_rows_ = 0;
+  }
 
-void convert_row(const WeightSlice& slice, std::int64_t row, void* out, DType dtype) {
-  const auto* const source =
-      static_cast<const char*>(slice.data) +
-      static_cast<std::size_t>(row * slice.row_stride) * size_of(slice.dtype);
-  if (slice.dtype == dtype) {
-    std::memcpy(out, source, static_cast<std::size_t>(slice.columns) * size_of(dtype));
-    return;
-  }
-  for (std::int64_t i = 0; i < slice.columns; ++i)
-    write_element(out, dtype, i, read_element(source, slice.dtype, i));
-}
+ private:
+  Stream& stream_;
+  Buffer staging_;
+  char* destination_;
+  std::size_t row_bytes_;
+  std::size_t rows_at_once_;
+  std::size_t num_rows_ = 0;
+};
+
+const cpu::Kernels& host_kernels() { return cpu::kernels_of(device::default_cpu_isa()); }
 
 }  // namespace
 
-Buffer NpuOps::upload(Stream& stream,
-                      std::span<const WeightSlice> slices,
-                      DType dtype,
-                      std::size_t size_bytes) {
-  Buffer weights = device_.allocate(size_bytes, "weights");
-  const std::size_t row_bytes =
-      slices.empty() ? 0 : static_cast<std::size_t>(slices.front().columns) * size_of(dtype);
-  if (row_bytes == 0) return weights;
-  const Buffer staging = device_.allocate_host(std::max(kStagingBytes, row_bytes));
-  const std::size_t rows_at_once = staging.size_bytes() / row_bytes;
-  auto* const staged = static_cast<char*>(staging.data());
-  std::size_t staged_rows = 0;
-  std::size_t written_bytes = 0;
-  const auto flush = [&] {
-    stream.copy_from_host(
-        static_cast<char*>(weights.data()) + written_bytes, staged, staged_rows * row_bytes);
-    stream.synchronize();
-    written_bytes += staged_rows * row_bytes;
-    staged_rows = 0;
-  };
+void NpuOps::upload(Stream& stream,
+                    std::span<const WeightSlice> slices,
+                    DType dtype,
+                    const Buffer& weights) {
+  const std::size_t row_bytes = static_cast<std::size_t>(slices.front().columns) * size_of(dtype);
+  Uploader uploader(
+      stream, device_.allocate_host(std::max(kStagingBytes, row_bytes)), weights.data(), row_bytes);
   for (const WeightSlice& slice : slices) {
-    for (std::int64_t row = 0; row < slice.rows; ++row) {
-      convert_row(slice, row, staged + staged_rows * row_bytes, dtype);
-      if (++staged_rows == rows_at_once) flush();
-    }
+    RowReader reader(host_kernels(), slice);
+    for (std::int64_t row = 0; row < slice.rows; ++row)
+      reader.read(row, dtype, uploader.next_row());
   }
-  flush();
-  return weights;
+  uploader.flush();
 }
 
-PackedLinear NpuOps::pack_linear(Stream& stream, std::span<const WeightSlice> slices, DType dtype) {
-  const SliceShape shape = check_slices("pack_linear", slices, dtype);
-  PackedLinear packed{.dtype = dtype, .out_features = shape.rows, .in_features = shape.columns};
+// Scales are in what the product's operator takes: the dtype of 16-bit inputs, f32 beside 8-bit
+// ones.
+void NpuOps::upload_quantized(Stream& stream,
+                              std::span<const WeightSlice> slices,
+                              const PackedLinear& packed) {
+  const auto row_bytes = static_cast<std::size_t>(packed.in_features);
+  Uploader uploader(stream,
+                    device_.allocate_host(std::max(kStagingBytes, row_bytes)),
+                    packed.storage.data(),
+                    row_bytes);
+  const DType dtype = packed.format.input == DType::i8 ? DType::f32 : packed.format.input;
+  const std::size_t scale_bytes = size_of(dtype);
+  const Buffer scales =
+      device_.allocate_host(static_cast<std::size_t>(packed.out_features) * scale_bytes);
+  auto* next_scale = static_cast<char*>(scales.data());
+  for (const WeightSlice& slice : slices) {
+    RowReader reader(host_kernels(), slice);
+    for (std::int64_t row = 0; row < slice.rows; ++row) {
+      const float scale = reader.quantize(row, static_cast<std::int8_t*>(uploader.next_row()));
+      host_kernels().convert(&scale, cpu::Element::f32, next_scale, cpu::element_of(dtype), 1);
+      next_scale += scale_bytes;
+    }
+  }
+  uploader.flush();
+  stream.copy_from_host(static_cast<char*>(packed.storage.data()) +
+                            row_scales_offset(traits_, packed.out_features, packed.in_features),
+                        scales.data(),
+                        scales.size_bytes());
+  stream.synchronize();
+}
+
+PackedLinear NpuOps::pack_linear(Stream& stream,
+                                 std::span<const WeightSlice> slices,
+                                 LinearFormat format) {
+  const SliceShape shape = check_slices("pack_linear", slices, format);
+  check(!format.is_quantized() || format.input != DType::f32,
+        "pack_linear: 8-bit weights go with inputs of f16, bf16 or i8 on npu, not f32");
+  PackedLinear packed;
+  packed.format = format;
+  packed.out_features = shape.rows;
+  packed.in_features = shape.columns;
   packed.storage =
-      upload(stream, slices, dtype, packed_linear_bytes(traits_, shape.rows, shape.columns, dtype));
+      device_.allocate(packed_linear_bytes(traits_, shape.rows, shape.columns, format), "weights");
+  if (format.is_quantized()) {
+    upload_quantized(stream, slices, packed);
+  } else {
+    upload(stream, slices, format.weight, packed.storage);
+  }
   return packed;
 }
 
 Buffer NpuOps::pack_plain(Stream& stream, std::span<const WeightSlice> slices, DType dtype) {
   const SliceShape shape = check_slices("pack_plain", slices, dtype);
-  return upload(
-      stream, slices, dtype, static_cast<std::size_t>(shape.rows * shape.columns) * size_of(dtype));
+  Buffer buffer = device_.allocate(
+      static_cast<std::size_t>(shape.rows * shape.columns) * size_of(dtype), "weights");
+  upload(stream, slices, dtype, buffer);
+  return buffer;
 }
 
 }  // namespace fastchat::ops::ascend

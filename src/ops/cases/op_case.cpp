@@ -97,7 +97,7 @@ const PackedLinear& Rig::pack(std::span<const float> values,
                               DType source_dtype,
                               std::initializer_list<std::int64_t> rows_per_slice,
                               std::int64_t columns,
-                              DType dtype) {
+                              LinearFormat format) {
   const std::int64_t stride = columns + 3;
   std::int64_t rows = 0;
   for (const std::int64_t count : rows_per_slice) rows += count;
@@ -117,7 +117,33 @@ const PackedLinear& Rig::pack(std::span<const float> values,
                       .row_stride = stride});
     first += count;
   }
-  packed_.push_back(std::make_unique<PackedLinear>(ops_.pack_linear(*stream_, slices, dtype)));
+  packed_.push_back(std::make_unique<PackedLinear>(ops_.pack_linear(*stream_, slices, format)));
+  stream_->synchronize();
+  return *packed_.back();
+}
+
+const PackedLinear& Rig::pack_beside_int8(std::uint64_t seed,
+                                          const std::int64_t (&rows_per_slice)[2],
+                                          std::int64_t columns,
+                                          LinearFormat format) {
+  std::vector<std::int8_t> numbers;
+  for (const float value : random_values(seed, rows_per_slice[0] * columns, 128.0f))
+    numbers.push_back(static_cast<std::int8_t>(std::floor(value)));
+  std::vector<float> scales = random_values(seed + 1, rows_per_slice[0], 0.01f);
+  for (float& scale : scales) scale = std::abs(scale);
+  const std::vector<float> floats = random_values(seed + 2, rows_per_slice[1] * columns);
+  const WeightSlice slices[] = {{.data = numbers.data(),
+                                 .dtype = DType::i8,
+                                 .rows = rows_per_slice[0],
+                                 .columns = columns,
+                                 .row_stride = columns,
+                                 .row_scales = scales.data()},
+                                {.data = floats.data(),
+                                 .dtype = DType::f32,
+                                 .rows = rows_per_slice[1],
+                                 .columns = columns,
+                                 .row_stride = columns}};
+  packed_.push_back(std::make_unique<PackedLinear>(ops_.pack_linear(*stream_, slices, format)));
   stream_->synchronize();
   return *packed_.back();
 }

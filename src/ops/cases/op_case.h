@@ -47,7 +47,12 @@ class Rig {
                            DType source_dtype,
                            std::initializer_list<std::int64_t> rows_per_slice,
                            std::int64_t columns,
-                           DType dtype);
+                           LinearFormat format);
+  /// The same of a slice of i8 numbers with scales of their own, then one of f32, both random.
+  const PackedLinear& pack_beside_int8(std::uint64_t seed,
+                                       const std::int64_t (&rows_per_slice)[2],
+                                       std::int64_t columns,
+                                       LinearFormat format);
 
   /// Waits for the stream. Any dtype, as f32 (ids stay below 2^24).
   std::vector<float> download(const TensorView& view);

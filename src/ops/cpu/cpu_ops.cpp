@@ -41,8 +41,10 @@ Element element_of(DType dtype) {
       return Element::f16;
     case DType::bf16:
       return Element::bf16;
+    case DType::i8:
+      return Element::i8;
     default:
-      fail("{} is not a floating-point dtype", device::to_string(dtype));
+      fail("{} is no dtype of weights or activations", device::to_string(dtype));
   }
 }
 

@@ -25,6 +25,7 @@ namespace cpu {
 /// The kernels that were compiled for `isa`. Throws Failure where this build has none.
 const Kernels& kernels_of(device::CpuIsa isa);
 
+/// Of a floating-point dtype, or of i8 for weights.
 Element element_of(DType dtype);
 ConstRows const_rows(const TensorView& view);
 Rows rows(const TensorView& view);
@@ -53,7 +54,7 @@ class CpuOps final : public Ops {
 
   PackedLinear pack_linear(Stream& stream,
                            std::span<const WeightSlice> slices,
-                           DType dtype) override;
+                           LinearFormat format) override;
   Buffer pack_plain(Stream& stream, std::span<const WeightSlice> slices, DType dtype) override;
   void embedding(Stream& stream, TensorView table, TensorView ids, TensorView out) override;
   void gather_rows(Stream& stream, TensorView x, TensorView indices, TensorView out) override;

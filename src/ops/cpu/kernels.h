@@ -11,9 +11,11 @@
 
 namespace fastchat::ops::cpu {
 
-enum class Element : std::uint8_t { f32, f16, bf16 };
+enum class Element : std::uint8_t { f32, f16, bf16, i8 };  // i8: of weights only
 
-constexpr std::int64_t size_of(Element element) { return element == Element::f32 ? 4 : 2; }
+constexpr std::int64_t size_of(Element element) {
+  return element == Element::f32 ? 4 : element == Element::i8 ? 1 : 2;
+}
 
 /// Output rows per panel of a packed weight, and KV positions per block: a cache line of 16-bit
 /// elements.
@@ -50,8 +52,9 @@ struct Rows {
 
 /// c[r][j] (+)= Σ_k x[r][k] w[k][j], k in order, one fused multiply-add (or multiply, then add) per
 /// term. A weight pair (k, k + 1) of column j lies at w[k * pitch + 2 j] and the next element for
-/// bf16, which makes both halves one shift or mask away from f32; f16 and f32 lie at w[k * pitch +
-/// j].
+/// bf16, which makes both halves one shift or mask away from f32; f16, f32 and i8 lie at w[k *
+/// pitch
+/// + j].
 struct PanelProduct {
   const float* x = nullptr;  // rows kDepth apart
   std::int64_t rows = 0;
@@ -76,6 +79,8 @@ struct LinearArgs {
   std::int64_t out_features = 0;
   const float* bias = nullptr;  // or none
   Rows out;
+  const float* weight_scales = nullptr;  // [out_features], with weights of i8
+  const float* input_scales = nullptr;   // [num_rows], where x is quantized; see quantize_row
 };
 
 struct PackArgs {
@@ -191,7 +196,16 @@ struct Kernels {
 
   /// Panels [begin, end) of the packed weight, as far as the slice reaches into them.
   void (*pack)(const PackArgs& args, std::int64_t begin, std::int64_t end);
-  /// x in f32, in stretches of kDepth: stretch s of row r at (s * num_rows + r) * kDepth. Writes
+  /// Whole numbers of -127 to 127 that times the scale, which is returned, are nearest to x:
+  /// max|x| / 127; 1 for zeros, NaN where x has what is no finite number.
+  float (*quantize_row)(const float* x, std::int64_t count, std::int8_t* out);
+  /// The scales that quantize_row would give rows [begin, end) of args.x.
+  void (*linear_input_scales)(const LinearArgs& args,
+                              std::int64_t begin,
+                              std::int64_t end,
+                              float* scales);
+  /// x in f32, whole numbers where args.input_scales has them quantized, in stretches of kDepth:
+  /// stretch s of row r at (s * num_rows + r) * kDepth. Writes
   /// nothing where linear_stream reads args.x itself.
   void (*linear_prepare)(const LinearArgs& args, float* x);
   /// All rows, panels [begin, end). For at most kStreamRows rows.

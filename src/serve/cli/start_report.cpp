@@ -95,7 +95,7 @@ std::string start_report(const ModelInstance& model, bool how_to_leave) {
                            config.architecture,
                            short_count(num_parameters(config)),
                            config.num_layers,
-                           device::to_string(model.planned().dtype),
+                           describe_numbers(config, model.planned().dtype),
                            device::to_string(device::default_cpu_isa()))});
   for (const parallel::DevicePlan& device : plan.devices) {
     const auto index = static_cast<std::size_t>(device.device);

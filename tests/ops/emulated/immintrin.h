@@ -70,6 +70,27 @@ inline simde__m256i cvtps_ph(simde__m512 single) {
   return result;
 }
 
+/// Sign-extended.
+inline simde__m512i cvtepi8_epi32(simde__m128i bytes) {
+  std::int8_t narrow[16];
+  std::int32_t wide[16];
+  std::memcpy(narrow, &bytes, sizeof narrow);
+  for (int i = 0; i < 16; ++i) wide[i] = narrow[i];
+  simde__m512i result;
+  std::memcpy(&result, wide, sizeof result);
+  return result;
+}
+
+inline simde__m512 cvtepi32_ps(simde__m512i whole) {
+  std::int32_t values[16];
+  float converted[16];
+  std::memcpy(values, &whole, sizeof values);
+  for (int i = 0; i < 16; ++i) converted[i] = static_cast<float>(values[i]);
+  simde__m512 result;
+  std::memcpy(&result, converted, sizeof result);
+  return result;
+}
+
 }  // namespace fastchat::ops::cpu::emulated
 
 // The kernels use the forms below with all lanes only.
@@ -81,6 +102,10 @@ inline simde__m256i cvtps_ph(simde__m512 single) {
                                             (::fastchat::ops::cpu::emulated::Bf16x32)(b))
 #undef _mm512_maskz_cvtph_ps
 #define _mm512_maskz_cvtph_ps(mask, half) ::fastchat::ops::cpu::emulated::cvtph_ps(half)
+#undef _mm512_maskz_cvtepi8_epi32
+#define _mm512_maskz_cvtepi8_epi32(mask, bytes) ::fastchat::ops::cpu::emulated::cvtepi8_epi32(bytes)
+#undef _mm512_maskz_cvtepi32_ps
+#define _mm512_maskz_cvtepi32_ps(mask, whole) ::fastchat::ops::cpu::emulated::cvtepi32_ps(whole)
 #undef _mm512_maskz_cvtps_ph
 #define _mm512_maskz_cvtps_ph(mask, single, rounding) \
   ::fastchat::ops::cpu::emulated::cvtps_ph(single)

@@ -16,27 +16,56 @@ FASTCHAT_INLINE std::int64_t panel_bytes(std::int64_t in_features, Element eleme
   return (in_features + in_features % 2) * kPanelColumns * size_of(element);
 }
 
-/// Elements [first, first + count) of a row in f32.
+/// The largest number that quantized elements have.
+constexpr float kMaxInt8 = 127.0f;
+
+/// See Kernels::quantize_row.
+template <typename T>
+FASTCHAT_INLINE float scale_of(const T* x, std::int64_t count) {
+  F32 largest{};
+  F32 defect{};  // 0 times what is finite
+  for_each_vector(
+      count, FASTCHAT_BODY(i, lanes) {
+        const F32 value = load_some(x + i, lanes);
+        largest = maximum(from_bits(bits_of(value) & 0x7FFFFFFFu), largest);
+        defect = fma(value, F32{}, defect);
+      });
+  const float scale = reduce_max(largest) / kMaxInt8 + reduce_add(defect);
+  return scale == 0.0f ? 1.0f : scale;
+}
+
+/// Elements [first, first + count) of a row of x in f32; quantized where there is a scale.
 FASTCHAT_INLINE void widen(
-    const ConstRows& rows, std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
-  dispatch(rows.element, [&]<typename T>(T*) {
-    const T* x = static_cast<const T*>(rows.data) + row * rows.stride + first;
-    for_each_vector(
-        count, FASTCHAT_BODY(i, lanes) { store_some(out + i, load_some(x + i, lanes), lanes); });
+    const LinearArgs& args, std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
+  dispatch(args.x.element, [&]<typename T>(T*) {
+    const T* x = static_cast<const T*>(args.x.data) + row * args.x.stride + first;
+    if (args.input_scales != nullptr) {
+      const F32 scale = broadcast(args.input_scales[row]);
+      for_each_vector(
+          count, FASTCHAT_BODY(i, lanes) {
+            store_some(out + i, round_to_whole(load_some(x + i, lanes) / scale), lanes);
+          });
+    } else {
+      for_each_vector(
+          count, FASTCHAT_BODY(i, lanes) { store_some(out + i, load_some(x + i, lanes), lanes); });
+    }
   });
 }
 
-/// out = sums + bias, rounded, for `count` columns from `column` on.
+/// out = sums, scaled, + bias, rounded, for `count` columns from `column` on.
 FASTCHAT_INLINE void finish(const LinearArgs& args,
                             std::int64_t row,
                             std::int64_t column,
                             std::int64_t count,
                             const float* sums) {
+  const F32 input_scale = broadcast(args.input_scales != nullptr ? args.input_scales[row] : 1.0f);
   dispatch(args.out.element, [&]<typename T>(T*) {
     T* out = static_cast<T*>(args.out.data) + row * args.out.stride + column;
     for_each_vector(
         count, FASTCHAT_BODY(i, lanes) {
           F32 value = load(sums + i);
+          if (args.weight_scales != nullptr)
+            value = value * (load_some(args.weight_scales + column + i, lanes) * input_scale);
           if (args.bias != nullptr) value = value + load_some(args.bias + column + i, lanes);
           store_some(out + i, value, lanes);
         });
@@ -94,7 +123,7 @@ void sum_widened(const LinearArgs& args,
   for (std::int64_t k = 0; k < args.in_features; k += kDepth) {
     const std::int64_t depth = smaller(kDepth, args.in_features - k);
     for (std::int64_t row = 0; row < rows; ++row)
-      widen(args.x, row_begin + row, k, depth, x + row * kDepth);
+      widen(args, row_begin + row, k, depth, x + row * kDepth);
     for (std::int64_t row = 0; row < rows; row += kRowsAtOnce) {
       for (std::int64_t panel = begin; panel < end; ++panel) {
         panel_product({.x = x + row * kDepth,
@@ -115,12 +144,35 @@ void sum_widened(const LinearArgs& args,
 
 }  // namespace
 
+float quantize_row(const float* x, std::int64_t count, std::int8_t* out) {
+  const float scale = scale_of(x, count);
+  for_each_vector(
+      count, FASTCHAT_BODY(i, lanes) {
+        const F32 whole = round_to_whole(load_some(x + i, lanes) / scale);
+        for (int lane = 0; lane < lanes; ++lane)
+          out[i + lane] =
+              whole[lane] == whole[lane] ? static_cast<std::int8_t>(whole[lane]) : std::int8_t{0};
+      });
+  return scale;
+}
+
+void linear_input_scales(const LinearArgs& args,
+                         std::int64_t begin,
+                         std::int64_t end,
+                         float* scales) {
+  dispatch(args.x.element, [&]<typename T>(T*) {
+    for (std::int64_t row = begin; row < end; ++row)
+      scales[row] =
+          scale_of(static_cast<const T*>(args.x.data) + row * args.x.stride, args.in_features);
+  });
+}
+
 void linear_prepare(const LinearArgs& args, float* x) {
   if (multiplies_pairs(args)) return;
   for (std::int64_t k = 0; k < args.in_features; k += kDepth) {
     const std::int64_t depth = smaller(kDepth, args.in_features - k);
     for (std::int64_t row = 0; row < args.num_rows; ++row)
-      widen(args.x, row, k, depth, x + (k / kDepth * args.num_rows + row) * kDepth);
+      widen(args, row, k, depth, x + (k / kDepth * args.num_rows + row) * kDepth);
   }
 }
 

@@ -5,6 +5,11 @@
 
 namespace fastchat::ops::cpu::FASTCHAT_ISA {
 
+float quantize_row(const float* x, std::int64_t count, std::int8_t* out);
+void linear_input_scales(const LinearArgs& args,
+                         std::int64_t begin,
+                         std::int64_t end,
+                         float* scales);
 void linear_prepare(const LinearArgs& args, float* x);
 void linear_stream(const LinearArgs& args, const float* x, std::int64_t begin, std::int64_t end);
 void linear_tile(const LinearArgs& args,

@@ -169,8 +169,8 @@ void multiply(const PanelProduct& product, const W* w) {
 }  // namespace
 
 void panel_product(const PanelProduct& product) {
-  dispatch(product.w_element,
-           [&]<typename W>(W*) { multiply(product, static_cast<const W*>(product.w)); });
+  dispatch_weight(product.w_element,
+                  [&]<typename W>(W*) { multiply(product, static_cast<const W*>(product.w)); });
 }
 
 }  // namespace fastchat::ops::cpu::FASTCHAT_ISA

@@ -176,6 +176,25 @@ FASTCHAT_INLINE void store(F16* p, F32 v) {
 }
 #endif
 
+FASTCHAT_INLINE F32 load(const std::int8_t* p) {
+#if defined(FASTCHAT_ISA_AVX512)
+  return (F32)_mm512_maskz_cvtepi32_ps(0xFFFF,
+                                       _mm512_maskz_cvtepi8_epi32(0xFFFF, load_raw<__m128i>(p)));
+#elif defined(FASTCHAT_ISA_AVX2)
+  return (F32)_mm256_cvtepi32_ps(
+      _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+#elif defined(FASTCHAT_ISA_NEON)
+  std::int32_t raw;
+  __builtin_memcpy(&raw, p, sizeof raw);
+  const int8x8_t bytes = vreinterpret_s8_s32(vdup_n_s32(raw));
+  return (F32)vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(bytes))));
+#else
+  F32 v;
+  for (int i = 0; i < kLanes; ++i) v[i] = static_cast<float>(p[i]);
+  return v;
+#endif
+}
+
 /// The first `count` elements, then zeros. count <= kLanes.
 template <typename T>
 FASTCHAT_INLINE F32 load_some(const T* p, int count) {
@@ -202,8 +221,16 @@ FASTCHAT_INLINE F32 load_any(const void* p, Element element, std::int64_t index,
       return load_some(static_cast<const F16*>(p) + index, count);
     case Element::bf16:
       return load_some(static_cast<const Bf16*>(p) + index, count);
+    case Element::i8:
+      break;
   }
   return F32{};
+}
+
+/// To the nearest whole number, ties to even; for magnitudes below 2^22.
+FASTCHAT_INLINE F32 round_to_whole(F32 v) {
+  constexpr float kShift = 0x1.8p23f;
+  return (v + kShift) - kShift;
 }
 
 /// Lane by lane; the second where the first is NaN.
@@ -238,7 +265,7 @@ FASTCHAT_INLINE void for_each_vector(std::int64_t count, Body&& body) {
   [&](std::int64_t index, int lanes) __attribute__((always_inline))
 // NOLINTEND(bugprone-macro-parentheses)
 
-/// Calls body(T*) with T for the element type.
+/// Calls body(T*) with T for the element type, a floating-point one.
 template <typename Body>
 FASTCHAT_INLINE void dispatch(Element element, Body&& body) {
   switch (element) {
@@ -248,7 +275,15 @@ FASTCHAT_INLINE void dispatch(Element element, Body&& body) {
       return body(static_cast<F16*>(nullptr));
     case Element::bf16:
       return body(static_cast<Bf16*>(nullptr));
+    case Element::i8:
+      break;
   }
+}
+/// Any element type: what weights may be.
+template <typename Body>
+FASTCHAT_INLINE void dispatch_weight(Element element, Body&& body) {
+  if (element == Element::i8) return body(static_cast<std::int8_t*>(nullptr));
+  dispatch(element, body);
 }
 
 }  // namespace fastchat::ops::cpu::FASTCHAT_ISA

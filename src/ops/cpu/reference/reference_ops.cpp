@@ -26,8 +26,10 @@ double get(const TensorView& view, std::int64_t row, std::int64_t column) {
       return device::f16_to_f32(*static_cast<const std::uint16_t*>(element));
     case DType::bf16:
       return device::bf16_to_f32(*static_cast<const std::uint16_t*>(element));
+    case DType::i8:
+      return *static_cast<const std::int8_t*>(element);
     default:
-      fail("{} is not of a floating-point dtype", view.describe());
+      fail("{} is neither of a floating-point dtype nor i8", view.describe());
   }
 }
 
@@ -44,8 +46,11 @@ void set(const TensorView& view, std::int64_t row, std::int64_t column, double v
     case DType::bf16:
       *static_cast<std::uint16_t*>(element) = device::f32_to_bf16(rounded);
       return;
+    case DType::i8:
+      *static_cast<std::int8_t*>(element) = static_cast<std::int8_t>(rounded);
+      return;
     default:
-      fail("{} is not of a floating-point dtype", view.describe());
+      fail("{} is neither of a floating-point dtype nor i8", view.describe());
   }
 }
 
@@ -55,62 +60,78 @@ std::int32_t get_index(const TensorView& view, std::int64_t row) {
 
 }  // namespace reference
 
+namespace {
+
+/// One row of a slice, as a view: one of all rows cannot have a stride of the caller's choice.
+TensorView row_of(const WeightSlice& slice, std::int64_t row) {
+  const auto stride = slice.row_stride * static_cast<std::int64_t>(device::size_of(slice.dtype));
+  char* source = const_cast<char*>(static_cast<const char*>(slice.data)) + row * stride;
+  return {source, slice.dtype, {1, slice.columns}};
+}
+
+/// scales: of the slice's rows, where the weight is quantized.
+void pack_row(const WeightSlice& slice, std::int64_t row, const TensorView& out, float* scales) {
+  const TensorView x = row_of(slice, row);
+  const bool is_quantized = slice.dtype == DType::i8;
+  std::vector<double> numbers;
+  if (scales != nullptr && !is_quantized) {
+    scales[row] = reference::quantize(x, 0, numbers);
+  } else {
+    if (scales != nullptr) scales[row] = slice.row_scales[row];
+    const double scale = is_quantized && scales == nullptr ? slice.row_scales[row] : 1.0;
+    for (std::int64_t i = 0; i < slice.columns; ++i)
+      numbers.push_back(reference::get(x, 0, i) * scale);
+  }
+  for (std::int64_t i = 0; i < slice.columns; ++i)
+    reference::set(out, row, i, numbers[static_cast<std::size_t>(i)]);
+}
+
+}  // namespace
+
 ReferenceOps::ReferenceOps(Device& device) : device_(device), traits_(cpu_traits()) {}
 
 std::unique_ptr<Ops> create_reference_ops(Device& device) {
   return std::make_unique<ReferenceOps>(device);
 }
 
-Buffer ReferenceOps::copy_slices(std::string_view op,
-                                 Stream& stream,
-                                 std::span<const WeightSlice> slices,
-                                 DType dtype,
-                                 std::size_t size_bytes) {
-  const SliceShape shape = check_slices(op, slices, dtype);
-  Buffer buffer = device_.allocate(size_bytes, "weights");
-  const TensorView all = buffer.view(dtype, {shape.rows, shape.columns});
-  std::int64_t first = 0;
-  for (const WeightSlice& slice : slices) {
-    cpu::cpu_stream(stream, op)
-        .enqueue([slice, out = all.slice_rows(first, slice.rows)](device::CpuTeam&) {
-          // One row at a time: a view of all of them cannot have a stride of the caller's choice.
-          const auto stride =
-              slice.row_stride * static_cast<std::int64_t>(device::size_of(slice.dtype));
-          for (std::int64_t row = 0; row < slice.rows; ++row) {
-            char* source = const_cast<char*>(static_cast<const char*>(slice.data)) + row * stride;
-            const TensorView x(source, slice.dtype, {1, slice.columns});
-            for (std::int64_t i = 0; i < slice.columns; ++i)
-              reference::set(out, row, i, reference::get(x, 0, i));
-          }
-        });
-    first += slice.rows;
-  }
-  return buffer;
-}
-
 PackedLinear ReferenceOps::pack_linear(Stream& stream,
                                        std::span<const WeightSlice> slices,
-                                       DType dtype) {
-  const SliceShape shape = check_slices("pack_linear", slices, dtype);
+                                       LinearFormat format) {
+  const SliceShape shape = check_slices("pack_linear", slices, format);
   PackedLinear packed;
-  packed.dtype = dtype;
+  packed.format = format;
   packed.out_features = shape.rows;
   packed.in_features = shape.columns;
-  packed.storage = copy_slices("pack_linear",
-                               stream,
-                               slices,
-                               dtype,
-                               packed_linear_bytes(traits_, shape.rows, shape.columns, dtype));
+  packed.storage =
+      device_.allocate(packed_linear_bytes(traits_, shape.rows, shape.columns, format), "weights");
+  const TensorView all = reference::unpacked(packed);
+  const TensorView all_scales = reference::row_scales(packed, traits_);
+  std::int64_t first = 0;
+  for (const WeightSlice& slice : slices) {
+    const TensorView out = all.slice_rows(first, slice.rows);
+    float* scales = all_scales.empty() ? nullptr : all_scales.as<float>() + first;
+    cpu::cpu_stream(stream, "pack_linear").enqueue([slice, out, scales](device::CpuTeam&) {
+      for (std::int64_t row = 0; row < slice.rows; ++row) pack_row(slice, row, out, scales);
+    });
+    first += slice.rows;
+  }
   return packed;
 }
 
 Buffer ReferenceOps::pack_plain(Stream& stream, std::span<const WeightSlice> slices, DType dtype) {
   const SliceShape shape = check_slices("pack_plain", slices, dtype);
-  return copy_slices("pack_plain",
-                     stream,
-                     slices,
-                     dtype,
-                     static_cast<std::size_t>(shape.rows * shape.columns) * device::size_of(dtype));
+  Buffer buffer = device_.allocate(
+      static_cast<std::size_t>(shape.rows * shape.columns) * device::size_of(dtype), "weights");
+  const TensorView all = buffer.view(dtype, {shape.rows, shape.columns});
+  std::int64_t first = 0;
+  for (const WeightSlice& slice : slices) {
+    cpu::cpu_stream(stream, "pack_plain")
+        .enqueue([slice, out = all.slice_rows(first, slice.rows)](device::CpuTeam&) {
+          for (std::int64_t row = 0; row < slice.rows; ++row) pack_row(slice, row, out, nullptr);
+        });
+    first += slice.rows;
+  }
+  return buffer;
 }
 
 void ReferenceOps::embedding(Stream& stream, TensorView table, TensorView ids, TensorView out) {
@@ -162,8 +183,10 @@ void ReferenceOps::linear(
     Stream& stream, TensorView x, const PackedLinear& weight, TensorView bias, TensorView out) {
   check_linear(x, weight, bias, out);
   const TensorView matrix = reference::unpacked(weight);
+  const TensorView scales = reference::row_scales(weight, traits_);
+  const bool quantizes = weight.format.input == DType::i8;
   cpu::cpu_stream(stream, "linear").enqueue([=](device::CpuTeam&) {
-    reference::linear(x, matrix, bias, out);
+    reference::linear(x, matrix, scales, quantizes, bias, out);
   });
 }
 

@@ -5,18 +5,24 @@
 #include "device/cpu/cpu_device.h"
 #include "ops/ops.h"
 
+#include <vector>
+
 namespace fastchat::ops {
 
 namespace reference {
 
-/// Element `column` of row `row`, whatever the dtype.
+/// Element `column` of row `row`, of a floating-point dtype or i8.
 double get(const TensorView& view, std::int64_t row, std::int64_t column);
 /// Rounds to the view's dtype.
 void set(const TensorView& view, std::int64_t row, std::int64_t column, double value);
 std::int32_t get_index(const TensorView& view, std::int64_t row);
 
-/// A packed weight here: rows as they were, dense.
+/// A packed weight here: rows as they were, or quantized, dense.
 TensorView unpacked(const PackedLinear& weight);
+/// Their scales, f32 [out]; empty where they are as they were.
+TensorView row_scales(const PackedLinear& weight, const OpsTraits& traits);
+/// Row of x as whole numbers; the scale is returned. See LinearFormat.
+float quantize(TensorView x, std::int64_t row, std::vector<double>& out);
 /// Keys ([block][position][head][element]) or values of a layer, as rows of one position.
 TensorView keys(const KvLayer& kv);
 TensorView values(const KvLayer& kv);
@@ -27,7 +33,13 @@ void resolve_tokens(TensorView ids, TensorView sources, TensorView sampled);
 void rms_norm(TensorView x, TensorView weight, float eps, TensorView out);
 void layer_norm(TensorView x, TensorView weight, TensorView bias, float eps, TensorView out);
 void add(TensorView out, TensorView x);
-void linear(TensorView x, TensorView weight, TensorView bias, TensorView out);
+/// scales: see row_scales; quantizes: x is made whole numbers first.
+void linear(TensorView x,
+            TensorView weight,
+            TensorView scales,
+            bool quantizes,
+            TensorView bias,
+            TensorView out);
 void rotary_table(TensorView positions,
                   TensorView inverse_frequencies,
                   float scale,
@@ -51,7 +63,7 @@ class ReferenceOps final : public Ops {
 
   PackedLinear pack_linear(Stream& stream,
                            std::span<const WeightSlice> slices,
-                           DType dtype) override;
+                           LinearFormat format) override;
   Buffer pack_plain(Stream& stream, std::span<const WeightSlice> slices, DType dtype) override;
   void embedding(Stream& stream, TensorView table, TensorView ids, TensorView out) override;
   void gather_rows(Stream& stream, TensorView x, TensorView indices, TensorView out) override;
@@ -95,12 +107,6 @@ class ReferenceOps final : public Ops {
                       SampleOutput output) override;
 
  private:
-  Buffer copy_slices(std::string_view op,
-                     Stream& stream,
-                     std::span<const WeightSlice> slices,
-                     DType dtype,
-                     std::size_t size_bytes);
-
   Device& device_;
   OpsTraits traits_;
 };

@@ -156,6 +156,10 @@ TEST_F(OpsMath, FunctionsFillsAndRanges) {
   expect_near(to.read(), cosines, ACL_FLOAT, 2, 1e-7);
   ASSERT_EQ(RUN(cann, aclnnSin, from, to), 0);
   expect_near(to.read(), sines, ACL_FLOAT, 2, 1e-7);
+  std::vector<double> magnitudes;
+  for (const double v : values) magnitudes.push_back(std::abs(v));
+  ASSERT_EQ(RUN(cann, aclnnAbs, from, to), 0);
+  EXPECT_EQ(to.read(), magnitudes);
   const Number base(cann, 10000.0f);
   ASSERT_EQ(RUN(cann, aclnnPowScalarTensor, base, from, to), 0);
   for (size_t i = 0; i < values.size(); ++i) {

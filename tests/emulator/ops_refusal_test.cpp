@@ -38,6 +38,7 @@ TEST_F(OpsRefusal, ElementWise) {
   rule("mask is no BOOL",
        kInvalid,
        PLAN(cann, aclnnInplaceMaskedFillScalar, a, t(ACL_INT8, {2, 3}), one));
+  rule("Abs out dtype", kInvalid, PLAN(cann, aclnnAbs, a, t(ACL_FLOAT, {2, 3})));
   rule("Silu out dtype", kInvalid, PLAN(cann, aclnnSilu, a, t(ACL_FLOAT, {2, 3})));
   rule("Gelu form", kInvalid, PLAN(cann, aclnnGeluV2, a, int64_t{2}, out));
   rule("storage not aligned to 32 bytes", kInvalid, [&] {

@@ -84,6 +84,19 @@ EMULATOR_OPERATOR(aclnnInplaceCopy, aclTensor* self, const aclTensor* src) {
   });
 }
 
+EMULATOR_OPERATOR(aclnnAbs, const aclTensor* self, aclTensor* out) {
+  return phase1("aclnnAbs", workspace_size, executor, [&](Phase1& op) {
+    const Operand from = op.input("self", self);
+    const Operand to = op.output("out", out);
+    op.dtype_in(from, {ACL_FLOAT, ACL_FLOAT16, ACL_BF16});
+    op.same_dtype(from, to);
+    op.dims_are(to, from.dims());
+    op.run([=](const Run& run) {
+      map_reals(run.view(from), run.view(to), [](auto x) { return std::fabs(x); });
+    });
+  });
+}
+
 EMULATOR_OPERATOR(aclnnCos, const aclTensor* self, aclTensor* out) {
   return phase1("aclnnCos", workspace_size, executor, [&](Phase1& op) {
     const Operand from = op.input("self", self);

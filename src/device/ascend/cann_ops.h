@@ -64,6 +64,7 @@ CANN_OPERATOR(aclnnDiv, const aclTensor* self, const aclTensor* other, aclTensor
 CANN_OPERATOR(aclnnInplaceDiv, aclTensor* self, const aclTensor* other);
 CANN_OPERATOR(aclnnDivs, const aclTensor* self, const aclScalar* other, aclTensor* out);
 CANN_OPERATOR(aclnnInplaceDivs, aclTensor* self, const aclScalar* other);
+CANN_OPERATOR(aclnnAbs, const aclTensor* self, aclTensor* out);
 CANN_OPERATOR(aclnnCos, const aclTensor* self, aclTensor* out);
 CANN_OPERATOR(aclnnSin, const aclTensor* self, aclTensor* out);
 CANN_OPERATOR(aclnnPowScalarTensor, const aclScalar* self, const aclTensor* exponent,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 
 #include "device/ascend/cann_error.h"
@@ -26,6 +27,15 @@ void launch(device::ascend::NpuStream& stream,
   device::ascend::check_status(
       phase2(workspace, workspace_bytes, executor, stream.handle()), name, "launching");
   if (device::ascend::launches_block()) stream.synchronize();
+}
+
+/// A dense temporary of the running operation.
+inline device::TensorView temporary(device::ascend::NpuStream& stream,
+                                    device::DType dtype,
+                                    std::initializer_list<std::int64_t> shape) {
+  std::size_t bytes = device::size_of(dtype);
+  for (const std::int64_t dim : shape) bytes *= static_cast<std::size_t>(dim);
+  return {stream.take_scratch(bytes), dtype, shape};
 }
 
 /// Gives an operation's temporaries back when it has been enqueued.

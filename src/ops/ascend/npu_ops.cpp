@@ -35,15 +35,8 @@ constexpr std::int64_t kMostInt8Features = 65535;
 
 }  // namespace
 
-NpuOps::NpuOps(device::ascend::NpuDevice& device) : device_(device), traits_(npu_traits()) {}
-
-TensorView NpuOps::temporary(NpuStream& stream,
-                             DType dtype,
-                             std::initializer_list<std::int64_t> shape) {
-  std::size_t bytes = size_of(dtype);
-  for (const std::int64_t dim : shape) bytes *= static_cast<std::size_t>(dim);
-  return {stream.take_scratch(bytes), dtype, shape};
-}
+NpuOps::NpuOps(device::ascend::NpuDevice& device)
+    : device_(device), traits_(npu_traits()), card_sampler_(device) {}
 
 void NpuOps::convert(NpuStream& stream, const AclTensor& out, const AclTensor& x) {
   FASTCHAT_ACLNN(stream, aclnnInplaceCopy, out.get(), x.get());

@@ -7,6 +7,7 @@
 
 #include "device/ascend/npu_stream.h"
 #include "ops/ascend/acl_objects.h"
+#include "ops/ascend/card_sampler.h"
 #include "ops/ops.h"
 
 namespace fastchat::ops {
@@ -80,10 +81,6 @@ class NpuOps final : public Ops {
                       SampleOutput output) override;
 
  private:
-  /// A dense temporary of the running operation.
-  static TensorView temporary(device::ascend::NpuStream& stream,
-                              DType dtype,
-                              std::initializer_list<std::int64_t> shape);
   /// out = x, converted, strided on both sides.
   static void convert(device::ascend::NpuStream& stream, const AclTensor& out, const AclTensor& x);
   void upload(Stream& stream,
@@ -151,6 +148,7 @@ class NpuOps final : public Ops {
   Buffer mask_;  // i8 [2048, 2048], 1 above the diagonal
   AclTensor mask_tensor_;
 
+  CardSampler card_sampler_;
   Buffer host_logits_;  // pinned
   Buffer host_output_;  // pinned: tokens, logprobs, top tokens, top logprobs
   std::vector<std::byte> sampler_scratch_;

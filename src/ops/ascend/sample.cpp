@@ -1,5 +1,5 @@
-// Sampling for Ascend cards: on the host, by the very code of cpu devices, so that a seed means one
-// answer everywhere. The logits come down, tokens and logprobs go up again in stream order.
+// Sampling for Ascend cards. What the card's sampler leaves out is done on the host, by the very
+// code of cpu devices: the logits come down, tokens and logprobs go up again in stream order.
 #include <cstring>
 
 #include "device/cpu/cpu_device.h"
@@ -98,6 +98,8 @@ void NpuOps::sample(Stream& stream,
   const std::int64_t rows = logits.rows();
   if (rows == 0) return;
   NpuStream& npu = npu_stream(stream, "sample");
+  if (CardSampler::can_sample(logits, batch, output))
+    return card_sampler_.sample(npu, logits, batch, output);
   const std::int64_t vocab_size = logits.dim(1);
   float* const host = download_logits(npu, logits);
   const HostOutput results(host_output_, device_, output, rows);

@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "model/config_reader.h"
 #include "model/models.h"
+#include "model/modelslim.h"
 #include "model/rope.h"
 
 namespace fastchat::model {
@@ -64,10 +65,20 @@ std::string parse_architecture(const ConfigReader& reader) {
   return names->front();
 }
 
+[[noreturn]] void reject_quantization(const ConfigReader& quantization) {
+  const std::string method = quantization.text("quant_method").value_or("unknown");
+  fail(
+      "{}: quantization_config: expected msModelSlim's W8A8 or W8A16, found quant_method {}: "
+      "checkpoints of other quantizers are not supported; the original model runs in 8 bits with "
+      "--load-8bit",
+      quantization.origin(),
+      in_quotes(method));
+}
+
 // What all decoders of the list have in common.
 void read_decoder_config(const ConfigReader& reader, const Family& family, ModelConfig& config) {
-  if (reader.has("quantization_config"))
-    reader.reject("quantization_config", "none: quantized checkpoints are not supported");
+  if (reader.has("quantization_config") && !states_modelslim(reader))
+    reject_quantization(*reader.object("quantization_config"));
   config.vocab_size = reader.size("vocab_size", kMaxVocab);
   config.hidden_size = reader.size("hidden_size", kMaxHidden);
   config.intermediate_size = reader.size("intermediate_size", kMaxIntermediate);
@@ -134,14 +145,26 @@ ModelConfig read_model_config(const std::filesystem::path& folder) {
         folder.string(),
         std::filesystem::exists(folder, error) ? "a file" : "nothing");
   const std::filesystem::path file = folder / "config.json";
-  ModelConfig config = parse_model_config(read_json_file(file, kMaxConfigBytes), file.string());
+  const nlohmann::json json = read_json_file(file, kMaxConfigBytes);
+  ModelConfig config = parse_model_config(json, file.string());
+  if (const auto description = read_modelslim_description(folder, json))
+    apply_modelslim(*description, config);
   // What the model's makers want generation to do overrides what the architecture's file says.
   const std::filesystem::path generation = folder / "generation_config.json";
   if (std::filesystem::exists(generation, error)) {
-    const nlohmann::json json = read_json_file(generation, kMaxConfigBytes);
-    read_token_ids(ConfigReader(json, generation.string()), config);
+    const nlohmann::json overrides = read_json_file(generation, kMaxConfigBytes);
+    read_token_ids(ConfigReader(overrides, generation.string()), config);
   }
   return config;
+}
+
+std::unique_ptr<WeightSource> open_checkpoint(const std::filesystem::path& folder,
+                                              const ModelConfig& config,
+                                              const SafetensorsOptions& options) {
+  std::optional<ModelSlimDescription> description =
+      read_modelslim_description(folder, read_json_file(folder / "config.json", kMaxConfigBytes));
+  if (!description) return open_safetensors(folder, options);
+  return open_modelslim(folder, std::move(*description), config, options);
 }
 
 void quantize(ModelConfig& config, Quantization quantization) {

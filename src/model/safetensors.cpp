@@ -1,8 +1,6 @@
-#include "model/safetensors.h"
+#include "model/safetensors_source.h"
 
-#include <algorithm>
 #include <map>
-#include <optional>
 #include <set>
 #include <utility>
 
@@ -12,8 +10,6 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "model/config_reader.h"
-#include "model/safetensors_file.h"
-#include "model/weight_source.h"
 
 namespace fastchat::model {
 namespace {
@@ -21,93 +17,6 @@ namespace {
 constexpr std::uint64_t kMaxIndexBytes = 64 * kMiB;
 constexpr std::size_t kMaxShards = 100'000;
 constexpr std::size_t kMaxNamedFiles = 20;  // in a message
-
-using Files = std::vector<std::unique_ptr<SafetensorsFile>>;
-
-std::string describe(std::string_view dtype, std::span<const std::int64_t> shape) {
-  std::string out = fmt::format("{}[", dtype);
-  for (std::size_t i = 0; i < shape.size(); ++i)
-    out += fmt::format("{}{}", i == 0 ? "" : ", ", shape[i]);
-  return out + "]";
-}
-
-std::optional<device::DType> weight_dtype(std::string_view name) {
-  if (name == "F32") return device::DType::f32;
-  if (name == "F16") return device::DType::f16;
-  if (name == "BF16") return device::DType::bf16;
-  return std::nullopt;
-}
-
-class SafetensorsSource : public WeightSource {
- public:
-  SafetensorsSource(std::string folder, Files files)
-      : folder_(std::move(folder)), files_(std::move(files)) {}
-
-  /// Makes a tensor of a file known, as `origin` says it is there.
-  void add(const std::string& origin, const std::string& name, std::size_t file_index) {
-    SafetensorsFile& file = *files_[file_index];
-    const auto entry = file.header().find(name);
-    check(entry != file.header().end(),
-          "{}: says that tensor {} is in {}, where it is not",
-          origin,
-          in_quotes(name),
-          file.name());
-    tensors_.emplace(name, Tensor{&file, &entry->second});
-    total_bytes_ += entry->second.end - entry->second.begin;
-  }
-
-  bool has(std::string_view name) const override { return tensors_.contains(name); }
-  std::uint64_t total_bytes() const override { return total_bytes_; }
-
-  ops::WeightSlice get(std::string_view name, std::span<const std::int64_t> shape) override {
-    const auto found = tensors_.find(name);
-    check(found != tensors_.end(),
-          "{}: tensor {}: expected {}, found no tensor of that name in {} safetensors files",
-          folder_,
-          in_quotes(name),
-          describe("float", shape),
-          files_.size());
-    const SafetensorsEntry& entry = *found->second.entry;
-    SafetensorsFile& file = *found->second.file;
-    check(std::equal(shape.begin(), shape.end(), entry.shape.begin(), entry.shape.end()),
-          "{}: tensor {}: expected shape {}, found {}",
-          file.name(),
-          in_quotes(name),
-          describe("", shape),
-          describe("", entry.shape));
-    const std::optional<device::DType> dtype = weight_dtype(entry.dtype);
-    check(dtype.has_value(),
-          "{}: tensor {}: expected F32, F16 or BF16, found {}",
-          file.name(),
-          in_quotes(name),
-          entry.dtype);
-    ops::WeightSlice slice;
-    slice.data = file.acquire(entry, device::size_of(*dtype));
-    slice.dtype = *dtype;
-    slice.rows = shape.empty() ? 1 : shape[0];
-    slice.columns = 1;
-    for (std::size_t i = 1; i < shape.size(); ++i) slice.columns *= shape[i];
-    slice.row_stride = slice.columns;
-    return slice;
-  }
-
-  void release(std::string_view name) override {
-    const auto found = tensors_.find(name);
-    if (found == tensors_.end()) return;
-    found->second.file->release(*found->second.entry);
-  }
-
- private:
-  struct Tensor {
-    SafetensorsFile* file = nullptr;
-    const SafetensorsEntry* entry = nullptr;
-  };
-
-  std::string folder_;
-  Files files_;
-  std::map<std::string, Tensor, std::less<>> tensors_;  // fixed once opened
-  std::uint64_t total_bytes_ = 0;
-};
 
 std::unique_ptr<SafetensorsFile> open_shard(const std::string& path,
                                             const SafetensorsOptions& options) {
@@ -175,9 +84,11 @@ void check_complete(const std::filesystem::path& folder,
         missing);
 }
 
-std::unique_ptr<WeightSource> open_sharded(const std::filesystem::path& folder,
-                                           const std::filesystem::path& index,
-                                           const SafetensorsOptions& options) {
+}  // namespace
+
+std::unique_ptr<SafetensorsSource> open_safetensors_index(const std::filesystem::path& index,
+                                                          const SafetensorsOptions& options) {
+  const std::filesystem::path folder = index.parent_path();
   const std::map<std::string, std::string> weight_map = read_index(index);
   std::set<std::string> names;
   for (const auto& [name, shard] : weight_map) names.insert(shard);
@@ -187,7 +98,7 @@ std::unique_ptr<WeightSource> open_sharded(const std::filesystem::path& folder,
         kMaxShards,
         names.size());
   check_complete(folder, index, names);
-  Files files;
+  SafetensorsSource::Files files;
   std::map<std::string, std::size_t> file_indices;
   for (const std::string& name : names) {
     file_indices.emplace(name, files.size());
@@ -199,24 +110,30 @@ std::unique_ptr<WeightSource> open_sharded(const std::filesystem::path& folder,
   return source;
 }
 
-}  // namespace
+std::unique_ptr<SafetensorsSource> open_safetensors_files(const std::filesystem::path& folder,
+                                                          const std::vector<std::string>& names,
+                                                          const SafetensorsOptions& options) {
+  SafetensorsSource::Files files;
+  for (const std::string& name : names)
+    files.push_back(open_shard((folder / name).string(), options));
+  auto source = std::make_unique<SafetensorsSource>(folder.string(), std::move(files));
+  source->add_all();
+  return source;
+}
+
+std::unique_ptr<SafetensorsSource> open_model_files(const std::filesystem::path& folder,
+                                                    const SafetensorsOptions& options) {
+  const std::filesystem::path index = folder / "model.safetensors.index.json";
+  std::error_code error;
+  if (std::filesystem::exists(folder / "model.safetensors", error))
+    return open_safetensors_files(folder, {"model.safetensors"}, options);
+  if (!std::filesystem::exists(index, error)) fail_without_safetensors(folder);
+  return open_safetensors_index(index, options);
+}
 
 std::unique_ptr<WeightSource> open_safetensors(const std::filesystem::path& folder,
                                                const SafetensorsOptions& options) {
-  const std::filesystem::path single = folder / "model.safetensors";
-  const std::filesystem::path index = folder / "model.safetensors.index.json";
-  std::error_code error;
-  if (!std::filesystem::exists(single, error)) {
-    if (!std::filesystem::exists(index, error)) fail_without_safetensors(folder);
-    return open_sharded(folder, index, options);
-  }
-  Files files;
-  files.push_back(open_shard(single.string(), options));
-  std::vector<std::string> names;
-  for (const auto& [name, entry] : files.front()->header()) names.push_back(name);
-  auto source = std::make_unique<SafetensorsSource>(folder.string(), std::move(files));
-  for (const std::string& name : names) source->add(single.string(), name, 0);
-  return source;
+  return open_model_files(folder, options);
 }
 
 }  // namespace fastchat::model

@@ -15,6 +15,8 @@
 
 namespace fastchat::model {
 
+struct ModelConfig;
+
 /// Tensors by name, in host memory. Implementations: safetensors files (mapped), dummy weights.
 /// Several stages may load at once: get() and release() are safe from any thread.
 class WeightSource {
@@ -56,6 +58,13 @@ struct SafetensorsOptions {
 /// dtypes. Throws Failure naming file and defect, and all files that are missing.
 std::unique_ptr<WeightSource> open_safetensors(const std::filesystem::path& folder,
                                                const SafetensorsOptions& options = {});
+
+/// The weights of a model folder in whatever form it has them: plain safetensors files, or
+/// msModelSlim's int8 ones, of which get() gives slices of i8 with row scales. `config` is what
+/// read_model_config(folder) gave. Throws Failure as open_safetensors().
+std::unique_ptr<WeightSource> open_checkpoint(const std::filesystem::path& folder,
+                                              const ModelConfig& config,
+                                              const SafetensorsOptions& options = {});
 
 /// Weights from an integer hash of tensor name and element index, the same on every machine and in
 /// the Python scripts (see dummy_weights.cpp): for tests, and --load-format dummy.

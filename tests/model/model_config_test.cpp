@@ -233,7 +233,7 @@ TEST(ModelConfig, EveryDefectNamesFileKeyExpectedAndFound) {
       {"hidden_act", "relu", "expected one of silu"},
       {"torch_dtype", "float8_e4m3fn", "expected float32, float16 or bfloat16"},
       {"eos_token_id", "</s>", "a token id"},
-      {"quantization_config", json{{"bits", 4}}, "quantized checkpoints are not supported"},
+      {"quantization_config", json{{"bits", 4}}, "found quant_method \"unknown\""},
       {"partial_rotary_factor", 0.5, "\"partial_rotary_factor\""},
       {"rope_theta", -1, "\"rope_theta\""},
       {"rope_scaling", "yarn", "\"rope_scaling\" to be a JSON object, found \"yarn\""},

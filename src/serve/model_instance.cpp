@@ -35,7 +35,7 @@ std::unique_ptr<model::WeightSource> open_weights(const ModelOptions& options,
   safetensors.num_uses = [group_size, tied](std::string_view name) {
     return static_cast<int>(group_size) * (name == tied ? 2 : 1);
   };
-  return model::open_safetensors(options.model_path, safetensors);
+  return model::open_checkpoint(options.model_path, config, safetensors);
 }
 
 }  // namespace

@@ -141,7 +141,7 @@ CardSampler::Parameters CardSampler::upload(NpuStream& stream, std::span<const S
         row.top_k > 0 && !greedy ? static_cast<float>(row.top_k)
                                  : std::numeric_limits<float>::max(),
         has_top_p(row) ? row.top_p : kEverything,
-        has_min_p(row) ? row.min_p : 0.0f};
+        has_min_p(row) ? std::min(row.min_p, 1.0f) : 0.0f};
     for (std::size_t parameter = 0; parameter < kNumParameters; ++parameter)
       values[parameter * rows.size() + i] = row_values[parameter];
   }

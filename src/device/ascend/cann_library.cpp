@@ -60,10 +60,7 @@ const CannLibrary* CannLibrary::load() {
       }
       return;
     }
-    if (reason.empty())
-      reason =
-          "no CANN found (libascendcl.so): install the Ascend driver and the CANN toolkit with its "
-          "kernels package from hiascend.com, then source its set_env.sh or set ASCEND_HOME_PATH";
+    if (reason.empty()) reason = "no CANN found (libascendcl.so)";
   });
   return the_library;
 }
@@ -104,14 +101,17 @@ bool CannLibrary::open(const CannRoot& root, std::string& why_not) {
 void CannLibrary::read_version(const CannRoot& root) {
   version_text_ = root.version_text;
   if (void* const get = find("aclsysGetCANNVersion")) {
-    const auto get_version = reinterpret_cast<decltype(&aclsysGetCANNVersion)>(get);
-    for (const aclCANNPackageName package : {ACL_PKG_NAME_CANN, ACL_PKG_NAME_RUNTIME}) {
+    const auto ask = [&](aclCANNPackageName package) {
       aclCANNPackageVersion version{};
-      if (get_version(package, &version) != ACL_SUCCESS || version.version[0] == '\0') continue;
+      const auto get_version = reinterpret_cast<decltype(&aclsysGetCANNVersion)>(get);
+      if (get_version(package, &version) != ACL_SUCCESS) return std::string();
       version.version[sizeof version.version - 1] = '\0';
-      version_text_ = version.version;
-      break;
-    }
+      return std::string(version.version);
+    };
+    std::string told = ask(ACL_PKG_NAME_CANN);
+    if (told.empty()) told = ask(ACL_PKG_NAME_RUNTIME);
+    if (!told.empty()) version_text_ = told;
+    driver_version_text_ = ask(ACL_PKG_NAME_DRIVER);
   }
   version_ = parse_cann_version(version_text_);
 }

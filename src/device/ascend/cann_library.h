@@ -31,6 +31,8 @@ class CannLibrary {
   /// 830 for 8.3.RC1; 0 = unknown.
   int version() const { return version_; }
   const std::string& version_text() const { return version_text_; }
+  /// "25.2.0"; empty where this CANN does not say.
+  const std::string& driver_version_text() const { return driver_version_text_; }
   const std::string& path() const { return path_; }
   bool has(Feature feature) const;
 
@@ -48,6 +50,7 @@ class CannLibrary {
   std::vector<void*> handles_;
   std::string path_;
   std::string version_text_;
+  std::string driver_version_text_;
   int version_ = 0;
 };
 

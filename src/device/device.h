@@ -159,6 +159,10 @@ class Device {
   virtual const DeviceInfo& info() const = 0;
   virtual MemoryInfo memory() const = 0;
 
+  /// Prepares the calling thread for driving this device, and names it; called once, before
+  /// anything else is asked of the device on that thread.
+  virtual void prepare_thread() {}
+
   virtual std::unique_ptr<Stream> create_stream() = 0;
   virtual std::unique_ptr<Event> create_event() = 0;
 

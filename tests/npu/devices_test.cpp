@@ -1,13 +1,19 @@
-// `fastchat devices` on emulated cards, as typed.
+// `fastchat devices` on emulated cards, as typed; and the thread of a card near its card.
+#include <sched.h>
 #include <sys/wait.h>
 
 #include <array>
 #include <cstdio>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+
+#include "device/ascend/npu_device.h"
+#include "device/cpu/cpu_topology.h"
+#include "tests/device/fake_system.h"
 
 namespace fastchat {
 namespace {
@@ -86,6 +92,33 @@ TEST(NpuDevices, SayWhatHidesEveryCard) {
       << ran.output;
   EXPECT_NE(devices("ASCEND_RT_VISIBLE_DEVICES=", "--lang zh").output.find("不可用。ASCEND_RT"),
             std::string::npos);
+}
+
+std::vector<int> cores_of_a_prepared_thread(device::Device& device) {
+  std::vector<int> cores;
+  std::thread([&] {
+    device.prepare_thread();
+    cores = device::affinity_cores();
+  }).join();
+  return cores;
+}
+
+TEST(NpuDevices, AThreadRunsOnTheNumaNodeOfItsCard) {
+  const std::vector<int> allowed = device::affinity_cores();
+  test::FakeSystem system;
+  const auto open_card = [&] {
+    return device::create_npu_platform({.system_root = system.root()})->open(0);
+  };
+  EXPECT_EQ(cores_of_a_prepared_thread(*open_card()), allowed) << "nothing is known";
+
+  system.write("/sys/bus/pci/devices/0000:c1:00.0/numa_node", "3\n");
+  system.write("/sys/devices/system/node/node3/cpulist",
+               fmt::format("{},100000-100007\n", allowed.back()));
+  EXPECT_EQ(cores_of_a_prepared_thread(*open_card()), std::vector<int>{allowed.back()});
+
+  setenv("FASTCHAT_CPU_PIN", "0", 1);
+  EXPECT_EQ(cores_of_a_prepared_thread(*open_card()), allowed);
+  unsetenv("FASTCHAT_CPU_PIN");
 }
 
 }  // namespace

@@ -15,10 +15,13 @@
 #include "base/log.h"
 #include "device/ascend/cann_error.h"
 #include "device/ascend/cann_library.h"
+#include "device/ascend/card_address.h"
 #include "device/ascend/host_facts.h"
 #include "device/ascend/host_verdicts.h"
 #include "device/ascend/npu_stream.h"
 #include "device/ascend/visible_cards.h"
+#include "device/cpu/cpu_topology.h"
+#include "device/cpu/thread_team.h"
 
 namespace fastchat::device {
 namespace ascend {
@@ -78,8 +81,11 @@ MemoryInfo memory_of(const CardAccount& account) {
 
 class OpenNpuDevice final : public NpuDevice {
  public:
-  OpenNpuDevice(DeviceInfo info, std::shared_ptr<CardAccount> account)
-      : NpuDevice(std::move(info)), account_(std::move(account)) {
+  /// Threads that drive the card run on `near_cores`; empty = wherever the system puts them.
+  OpenNpuDevice(DeviceInfo info, std::shared_ptr<CardAccount> account, std::vector<int> near_cores)
+      : NpuDevice(std::move(info)),
+        account_(std::move(account)),
+        near_cores_(std::move(near_cores)) {
     bind();
   }
   ~OpenNpuDevice() override {
@@ -91,6 +97,11 @@ class OpenNpuDevice final : public NpuDevice {
   MemoryInfo memory() const override {
     bind();
     return memory_of(*account_);
+  }
+
+  void prepare_thread() override {
+    set_up_thread(near_cores_, fmt::format("npu.{}", info_.index));
+    bind();
   }
 
   std::unique_ptr<Stream> create_stream() override { return std::make_unique<NpuStream>(*this); }
@@ -166,6 +177,7 @@ class OpenNpuDevice final : public NpuDevice {
 
  private:
   const std::shared_ptr<CardAccount> account_;
+  const std::vector<int> near_cores_;
   std::mutex mutex_;
   std::unordered_set<void*> host_blocks_;  // of allocate_host: not on the account
 };
@@ -214,7 +226,9 @@ class NpuPlatform final : public Platform {
 
   std::unique_ptr<Device> open(int index) override {
     require_index(index);
-    return std::make_unique<OpenNpuDevice>(describe_card(index), account(index));
+    DeviceInfo info = describe_card(index);
+    std::vector<int> near_cores = cores_of(info);
+    return std::make_unique<OpenNpuDevice>(std::move(info), account(index), std::move(near_cores));
   }
 
  private:
@@ -226,6 +240,15 @@ class NpuPlatform final : public Platform {
           count,
           count == 0 ? "; " : "",
           count == 0 ? unavailable_reason() : "");
+  }
+
+  std::vector<int> cores_of(const DeviceInfo& info) const {
+    if (pinning_switched_off()) return {};
+    std::vector<int> cores = cores_near(
+        card_address(info.index, info.physical_index), affinity_cores(), options_.system_root);
+    if (!cores.empty())
+      log::info("npu {}: its thread runs on cores {}", info.index, format_cores(cores));
+    return cores;
   }
 
   RuntimeState ask_runtime() {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/choose_text.h"
@@ -15,6 +16,8 @@ struct NpuPlatformOptions {
   std::vector<std::uint64_t> memory_limits_bytes;
   /// Language in which the platform says what is missing.
   ChooseText choose = in_english;
+  /// Put before the paths of sysfs that say which cores are near a card; for tests.
+  std::string system_root;
 };
 
 /// The visible cards. Loads CANN at the first question; where that fails there are no devices, and

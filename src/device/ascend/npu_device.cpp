@@ -297,13 +297,13 @@ class NpuPlatform final : public Platform {
 }  // namespace
 
 bool launches_block() {
-  static const bool blocks = [] {
+  static const bool kBlocks = [] {
     for (const char* name : {"FASTCHAT_LAUNCH_BLOCKING", "ASCEND_LAUNCH_BLOCKING"})
       if (const char* value = std::getenv(name); value != nullptr && std::strcmp(value, "1") == 0)
         return true;
     return false;
   }();
-  return blocks;
+  return kBlocks;
 }
 
 void NpuDevice::bind() const { bind_card(info_.index); }

@@ -42,6 +42,25 @@ struct MemoryInfo {
   std::uint64_t allocated_bytes = 0;  // what this process holds through Device::allocate
 };
 
+/// What is installed for a kind of device: {"driver_version", "driver", "25.2.0"}.
+struct Fact {
+  std::string key;    // stable, for programs
+  std::string label;  // for people
+  std::string value;
+};
+
+/// Something that keeps devices of a kind from working, or that their user should know.
+struct Finding {
+  std::string code;     // stable, for programs: "no_permission"
+  bool blocks = false;  // devices do not work before it is mended
+  std::string text;     // one line: what is wrong and what to do
+};
+
+struct Diagnosis {
+  std::vector<Fact> facts;
+  std::vector<Finding> findings;  // most likely cause first
+};
+
 /// Memory of one device, freed with its owner. Move-only. Freeing is stream-ordered by the owner's
 /// care: the last work that uses it has completed, or runs on the stream that the next user runs
 /// on.
@@ -140,6 +159,10 @@ class Device {
   virtual const DeviceInfo& info() const = 0;
   virtual MemoryInfo memory() const = 0;
 
+  /// Prepares the calling thread for driving this device, and names it; called once, before
+  /// anything else is asked of the device on that thread.
+  virtual void prepare_thread() {}
+
   virtual std::unique_ptr<Stream> create_stream() = 0;
   virtual std::unique_ptr<Event> create_event() = 0;
 
@@ -172,6 +195,8 @@ class Platform {
   /// Description and memory without opening, for `fastchat devices` and the planner.
   virtual DeviceInfo describe(int index) = 0;
   virtual MemoryInfo memory(int index) = 0;
+  /// For `fastchat devices`: what is installed, and what is wrong with it.
+  virtual Diagnosis diagnose() { return {}; }
   /// Throws Failure when `index` is out of range or the device does not open.
   virtual std::unique_ptr<Device> open(int index) = 0;
 };

@@ -231,7 +231,11 @@ struct ModelRunner::Impl {
 
   /// The life of a rank's thread, which alone touches its device.
   void run_rank(std::size_t r, model::WeightSource& weights, const model::LoadProgress& progress) {
-    const bool is_open = attempt([&] { ranks[r].stream = ranks[r].ops->device().create_stream(); });
+    const bool is_open = attempt([&] {
+      device::Device& device = ranks[r].ops->device();
+      device.prepare_thread();
+      ranks[r].stream = device.create_stream();
+    });
     answer();
     if (await_load()) {
       const bool is_ready = is_open && attempt([&] { prepare_rank(r, weights, progress); });

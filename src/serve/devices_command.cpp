@@ -1,8 +1,11 @@
 // `fastchat devices`: what there is to run on, and why the rest is not.
 #include <algorithm>
 #include <cstdio>
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -10,6 +13,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "base/check.h"
+#include "base/choose_text.h"
+#include "device/ascend/npu_device.h"
 #include "device/device.h"
 #include "serve/command.h"
 #include "serve/command_line.h"
@@ -23,30 +29,50 @@ namespace {
 struct FoundDevice {
   device::DeviceInfo info;
   device::MemoryInfo memory;
+  std::string reason;  // why it does not open; empty when it does
 };
 
 struct FoundKind {
   std::string kind;
   std::string reason;  // why there is none; empty when there is
   std::vector<FoundDevice> devices;
+  device::Diagnosis diagnosis;
 };
+
+std::unique_ptr<device::Platform> platform_of(const std::string& kind,
+                                              const ModelOptions& options,
+                                              ChooseText choose) {
+  if (kind == "npu") return device::create_npu_platform({.choose = choose});
+  ModelOptions of_kind = options;
+  of_kind.device = kind;
+  return open_platform(of_kind, choose);
+}
+
+FoundDevice find_device(device::Platform& platform, int index) {
+  FoundDevice found{.info = platform.describe(index)};
+  try {
+    found.memory = platform.memory(index);
+  } catch (const Failure& failure) {
+    found.reason = failure.what();
+  }
+  return found;
+}
 
 FoundKind find_kind(const std::string& kind, const ModelOptions& options, ChooseText choose) {
   FoundKind found{.kind = kind, .reason = missing_platform(kind)};
   if (!found.reason.empty()) return found;
-  ModelOptions of_kind = options;
-  of_kind.device = kind;
-  std::unique_ptr<device::Platform> platform;
-  try {
-    platform = open_platform(of_kind, choose);
-  } catch (const Failure& failure) {
-    found.reason = failure.what();
-    return found;
-  }
+  const std::unique_ptr<device::Platform> platform = platform_of(kind, options, choose);
   found.reason = platform->unavailable_reason();
   for (int index = 0; index < platform->num_devices(); ++index)
-    found.devices.push_back({platform->describe(index), platform->memory(index)});
+    found.devices.push_back(find_device(*platform, index));
+  found.diagnosis = platform->diagnose();
   return found;
+}
+
+bool has_usable_device(const FoundKind& kind) {
+  return std::any_of(kind.devices.begin(), kind.devices.end(), [](const FoundDevice& device) {
+    return device.reason.empty();
+  });
 }
 
 nlohmann::json to_json(const std::vector<FoundKind>& kinds) {
@@ -58,29 +84,61 @@ nlohmann::json to_json(const std::vector<FoundKind>& kinds) {
                          {"physical_index", device.info.physical_index},
                          {"name", device.info.name},
                          {"details", device.info.details},
+                         {"available", device.reason.empty()},
+                         {"reason", device.reason},
                          {"total_bytes", device.memory.total_bytes},
                          {"free_bytes", device.memory.free_bytes}});
+    nlohmann::json facts = nlohmann::json::object();
+    for (const device::Fact& fact : kind.diagnosis.facts) facts[fact.key] = fact.value;
+    nlohmann::json findings = nlohmann::json::array();
+    for (const device::Finding& finding : kind.diagnosis.findings)
+      findings.push_back(
+          {{"code", finding.code}, {"blocks", finding.blocks}, {"text", finding.text}});
     result["kinds"].push_back({{"kind", kind.kind},
                                {"available", kind.reason.empty()},
                                {"reason", kind.reason},
-                               {"devices", std::move(devices)}});
+                               {"devices", std::move(devices)},
+                               {"facts", std::move(facts)},
+                               {"findings", std::move(findings)}});
   }
   return result;
+}
+
+void print_device(const FoundKind& kind, const FoundDevice& device) {
+  if (!device.reason.empty()) {
+    fmt::print(fmt::runtime(text("{:<5} {}  {} ({}), does not open: {}\n",
+                                 "{:<5} {}  {}（{}），无法打开：{}\n")),
+               kind.kind,
+               device.info.index,
+               device.info.name,
+               device.info.details,
+               device.reason);
+    return;
+  }
+  fmt::print(fmt::runtime(text("{:<5} {}  {} ({}), {} free of {}\n",
+                               "{:<5} {}  {}（{}），空闲 {}，共 {}\n")),
+             kind.kind,
+             device.info.index,
+             device.info.name,
+             device.info.details,
+             format_bytes(device.memory.free_bytes),
+             format_bytes(device.memory.total_bytes));
+}
+
+void print_diagnosis(const FoundKind& kind) {
+  constexpr std::string_view kIndent = "      ";
+  for (const device::Finding& finding : kind.diagnosis.findings)
+    if (finding.text != kind.reason) fmt::print("{}! {}\n", kIndent, finding.text);
+  for (const device::Fact& fact : kind.diagnosis.facts)
+    fmt::print("{}{}{}{}\n", kIndent, fact.label, text(": ", "："), fact.value);
 }
 
 void print_text(const std::vector<FoundKind>& kinds) {
   for (const FoundKind& kind : kinds) {
     if (!kind.reason.empty())
       fmt::print("{:<5} {}{}\n", kind.kind, say("not available. ", "不可用。"), kind.reason);
-    for (const FoundDevice& device : kind.devices)
-      fmt::print(fmt::runtime(text("{:<5} {}  {} ({}), {} free of {}\n",
-                                   "{:<5} {}  {}（{}），空闲 {}，共 {}\n")),
-                 kind.kind,
-                 device.info.index,
-                 device.info.name,
-                 device.info.details,
-                 format_bytes(device.memory.free_bytes),
-                 format_bytes(device.memory.total_bytes));
+    for (const FoundDevice& device : kind.devices) print_device(kind, device);
+    print_diagnosis(kind);
   }
 }
 
@@ -118,9 +176,7 @@ int run_devices(int argc, char** argv) {
     fmt::print("{}\n", to_json(kinds).dump(2));
   else
     print_text(kinds);
-  const bool any = std::any_of(
-      kinds.begin(), kinds.end(), [](const FoundKind& kind) { return !kind.devices.empty(); });
-  return any ? 0 : 1;
+  return std::any_of(kinds.begin(), kinds.end(), has_usable_device) ? 0 : 1;
 }
 
 }  // namespace fastchat::serve

@@ -474,8 +474,8 @@ std::vector<std::uint64_t> limits_by_index(const ModelOptions& options) {
 std::unique_ptr<device::Platform> open_platform(const ModelOptions& options, ChooseText choose) {
   const bool is_automatic = options.device == "auto";
   if (is_automatic || options.device == "npu") {
-    std::unique_ptr<device::Platform> npu =
-        device::create_npu_platform({.memory_limits_bytes = limits_by_index(options)});
+    std::unique_ptr<device::Platform> npu = device::create_npu_platform(
+        {.memory_limits_bytes = limits_by_index(options), .choose = choose});
     const std::string reason = npu->unavailable_reason();
     if (reason.empty()) {
       if (is_automatic) log::info("{}", text("--device auto: npu", "--device auto：选用 npu"));

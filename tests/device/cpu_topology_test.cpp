@@ -91,6 +91,26 @@ TEST(CpuTopology, WritesListsOfCoresAsRanges) {
   EXPECT_EQ(format_cores({5}), "5");
 }
 
+TEST(CpuTopology, ReadsListsOfCores) {
+  EXPECT_EQ(parse_cores("0-3,8,10-11\n"), (Cores{0, 1, 2, 3, 8, 10, 11}));
+  EXPECT_EQ(parse_cores(""), Cores{});
+  EXPECT_EQ(parse_cores("x,2,5-x,3-1,0-99999999"), (Cores{2}));
+}
+
+TEST(CpuTopology, FindsTheUsableCoresOfACardsNumaNode) {
+  FakeSystem system;
+  system.write("/sys/bus/pci/devices/0000:c1:00.0/numa_node", "1\n");
+  system.write("/sys/devices/system/node/node0/cpulist", "0-3,8-11\n");
+  system.write("/sys/devices/system/node/node1/cpulist", "4-7,12-15\n");
+  const Cores allowed = {2, 3, 4, 5, 12};  // as a container's cpuset leaves them
+  EXPECT_EQ(cores_near("0000:c1:00.0", allowed, system.root()), (Cores{4, 5, 12}));
+  EXPECT_EQ(cores_near("0000:c1:00.0", {0, 1}, system.root()), Cores{}) << "none is allowed";
+  EXPECT_EQ(cores_near("0000:c2:00.0", allowed, system.root()), Cores{}) << "not described";
+  EXPECT_EQ(cores_near("", allowed, system.root()), Cores{}) << "no address";
+  system.write("/sys/bus/pci/devices/0000:c1:00.0/numa_node", "-1\n");  // as in most guests
+  EXPECT_EQ(cores_near("0000:c1:00.0", allowed, system.root()), Cores{});
+}
+
 TEST(CpuPlatform, UsesTheCoresItIsGiven) {
   const int core = affinity_cores().back();
   const auto platform = create_cpu_platform({.cores = {core}, .memory_limits_bytes = {1024}});

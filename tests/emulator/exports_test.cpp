@@ -43,6 +43,7 @@ bool exists(const std::string& path) {
 std::string home(const std::string& tag) {
   if (tag == "acl") return version() < 850 ? "libascendcl.so" : "libacl_rt.so";
   if (tag == "nnopbase") return "libnnopbase.so";
+  if (tag == "dcmi") return "libdcmi.so";
   if (tag == "hccl") return "libhccl.so";
   if (tag == "hcomm") return version() < 850 ? "libhccl.so" : "libhcomm.so";
   return version() < 850 ? "libopapi.so" : "libopapi_" + tag + ".so";
@@ -73,8 +74,9 @@ TEST(Exports, EveryNameIsInItsLibraryFromItsVersionOn) {
 // The header of facts and the tables of exports name the same functions.
 TEST(Exports, EveryFunctionOfTheHeaderHasARow) {
   std::set<std::string> declared;
-  const std::regex function(R"((CANN_OPERATOR\()?\b((?:acl|Hccl)[A-Za-z0-9]+)(\(|,))");
-  for (const char* name : {"cann_runtime.h", "cann_nnopbase.h", "cann_hccl.h", "cann_ops.h"}) {
+  const std::regex function(R"((CANN_OPERATOR\()?\b((?:acl|Hccl|dcmi_)[A-Za-z0-9_]+)(\(|,))");
+  for (const char* name :
+       {"cann_runtime.h", "cann_nnopbase.h", "cann_hccl.h", "cann_ops.h", "dcmi.h"}) {
     std::ifstream lines(std::string(FASTCHAT_SOURCE_DIR) + "/src/device/ascend/" + name);
     ASSERT_TRUE(lines) << name;
     for (std::string line; std::getline(lines, line);) {

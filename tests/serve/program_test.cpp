@@ -1,6 +1,7 @@
 // `fastchat` as typed: verbs, help, version, and what start-up failures look like.
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -82,6 +83,27 @@ TEST(Program, ErrorsAndHeadingsAreChineseUnderZh) {
                              zh);
   EXPECT_SAYS(bench, "占极限");
   EXPECT_SAYS(bench, "预填充 ");
+}
+
+// On machines without Ascend cards, which is where these tests run.
+TEST(Program, WithoutAscendSoftwareItSaysWhatToInstallAndEndsAtOnce) {
+  const auto start = std::chrono::steady_clock::now();
+  const Ran devices = fastchat("devices --device npu");
+  const Ran cli = fastchat("cli --device npu --model-path '" FASTCHAT_SOURCE_DIR "/models/demo'");
+  // Two runs, with sanitizers, perhaps beside other tests; one takes some 30 ms.
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(4));
+  EXPECT_EQ(devices.status, 1);
+  EXPECT_TRUE(devices.output.starts_with("npu   not available. there is neither"))
+      << devices.output;
+  EXPECT_SAYS(devices, "driver and firmware");
+  EXPECT_EQ(devices.output.find("--device npu:"), std::string::npos) << devices.output;
+  EXPECT_EQ(cli.status, 1);
+  EXPECT_SAYS(cli, "--device npu: there is neither an Ascend driver nor CANN");
+  EXPECT_EQ(cli.output.find("--device npu:"), cli.output.rfind("--device npu:")) << cli.output;
+  const std::string zh = "LC_ALL=zh_CN.UTF-8";
+  EXPECT_SAYS(fastchat("devices --device npu", zh), "没有昇腾驱动，也没有 CANN");
+  EXPECT_SAYS(fastchat("devices --json --device npu", zh), "\"code\": \"nothing_installed\"");
+  EXPECT_SAYS(fastchat("devices --json --device npu", zh), "neither an Ascend driver nor CANN");
 }
 
 TEST(Program, TellsItsVersion) {

@@ -1,5 +1,6 @@
 #include "device/ascend/cann_library.h"
 
+#include <iterator>
 #include <memory>
 #include <mutex>
 
@@ -12,11 +13,6 @@
 namespace fastchat::device::ascend {
 namespace {
 
-struct Loaded {
-  std::unique_ptr<CannLibrary> library;
-  std::string why_not;
-};
-
 struct FeatureRow {
   Feature feature;
   int since;
@@ -26,11 +22,17 @@ constexpr FeatureRow kFeatures[] = {
     {Feature::packed_prefill, 830, "aclnnFusedInferAttentionScoreV3GetWorkspaceSize"},
     {Feature::scatter_kv, 830, "aclnnScatterPaKvCacheGetWorkspaceSize"},
     {Feature::attention_v3, 810, "aclnnFusedInferAttentionScoreV3GetWorkspaceSize"},
-    {Feature::rotary_in_place, 820, "aclnnApplyRotaryPosEmbV2GetWorkspaceSize"},
     {Feature::quant_matmul_v5, 830, "aclnnQuantMatmulV5GetWorkspaceSize"},
 };
+static_assert(std::size(kFeatures) == kNumFeatures);
 
 const CannLibrary* the_library = nullptr;
+
+/// Written by load() alone.
+std::string& why_not_loaded() {
+  static std::string reason;
+  return reason;
+}
 
 }  // namespace
 
@@ -38,7 +40,7 @@ const CannLibrary* CannLibrary::load() {
   static std::once_flag once;
   std::call_once(once, [] {
     static std::unique_ptr<CannLibrary> kept;  // never destroyed before its users: they are gone
-    std::string& reason = const_cast<std::string&>(why_not());
+    std::string& reason = why_not_loaded();
     std::vector<CannRoot> roots = find_cann_roots();
     roots.push_back({});  // by name, as the dynamic linker is configured
     for (const CannRoot& root : roots) {
@@ -49,6 +51,7 @@ const CannLibrary* CannLibrary::load() {
         continue;
       }
       library->read_version(root);
+      library->find_features();
       kept = std::move(library);
       the_library = kept.get();
       if (failure = kept->initialise(); failure.empty()) {
@@ -60,18 +63,12 @@ const CannLibrary* CannLibrary::load() {
       }
       return;
     }
-    if (reason.empty())
-      reason =
-          "no CANN found (libascendcl.so): install the Ascend driver and the CANN toolkit with its "
-          "kernels package from hiascend.com, then source its set_env.sh or set ASCEND_HOME_PATH";
+    if (reason.empty()) reason = "no CANN found (libascendcl.so)";
   });
   return the_library;
 }
 
-const std::string& CannLibrary::why_not() {
-  static std::string reason;
-  return reason;
-}
+const std::string& CannLibrary::why_not() { return why_not_loaded(); }
 
 bool CannLibrary::open(const CannRoot& root, std::string& why_not) {
   // Lazily: libraries of one CANN may name symbols that another package of it brings.
@@ -104,14 +101,17 @@ bool CannLibrary::open(const CannRoot& root, std::string& why_not) {
 void CannLibrary::read_version(const CannRoot& root) {
   version_text_ = root.version_text;
   if (void* const get = find("aclsysGetCANNVersion")) {
-    const auto get_version = reinterpret_cast<decltype(&aclsysGetCANNVersion)>(get);
-    for (const aclCANNPackageName package : {ACL_PKG_NAME_CANN, ACL_PKG_NAME_RUNTIME}) {
+    const auto ask = [&](aclCANNPackageName package) {
       aclCANNPackageVersion version{};
-      if (get_version(package, &version) != ACL_SUCCESS || version.version[0] == '\0') continue;
+      const auto get_version = reinterpret_cast<decltype(&aclsysGetCANNVersion)>(get);
+      if (get_version(package, &version) != ACL_SUCCESS) return std::string();
       version.version[sizeof version.version - 1] = '\0';
-      version_text_ = version.version;
-      break;
-    }
+      return std::string(version.version);
+    };
+    std::string told = ask(ACL_PKG_NAME_CANN);
+    if (told.empty()) told = ask(ACL_PKG_NAME_RUNTIME);
+    if (!told.empty()) version_text_ = told;
+    driver_version_text_ = ask(ACL_PKG_NAME_DRIVER);
   }
   version_ = parse_cann_version(version_text_);
 }
@@ -122,13 +122,11 @@ std::string CannLibrary::initialise() const {
   return describe_failure(status, "aclInit");
 }
 
-bool CannLibrary::has(Feature feature) const {
-  for (const FeatureRow& row : kFeatures) {
-    if (row.feature != feature) continue;
-    const int version = is_preview(version_text_) ? version_ - 1 : version_;
-    return version >= row.since && find(row.symbol) != nullptr;
-  }
-  return false;
+void CannLibrary::find_features() {
+  const int version = is_preview(version_text_) ? version_ - 1 : version_;
+  for (const FeatureRow& row : kFeatures)
+    features_[static_cast<std::size_t>(row.feature)] =
+        version >= row.since && find(row.symbol) != nullptr;
 }
 
 void* CannLibrary::find(const char* name) const {

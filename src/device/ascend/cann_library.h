@@ -1,6 +1,8 @@
 // The functions of the CANN that is installed, found at run time: the program needs none to start.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -15,9 +17,10 @@ enum class Feature {
   packed_prefill,   // attention over packed sequences of grouped heads (layout TND): 8.3
   scatter_kv,       // aclnnScatterPaKvCache: 8.3; else aclnnScatterNdUpdate, twice
   attention_v3,     // aclnnFusedInferAttentionScoreV3: 8.1; else V2
-  rotary_in_place,  // aclnnApplyRotaryPosEmbV2: 8.2; else aclnnRotaryPositionEmbedding, twice
   quant_matmul_v5,  // aclnnQuantMatmulV5 for 8-bit activations: 8.3; else V4
 };
+
+inline constexpr std::size_t kNumFeatures = 4;
 
 /// One per process, as CANN itself. Its libraries stay loaded: they have threads of their own.
 class CannLibrary {
@@ -31,8 +34,10 @@ class CannLibrary {
   /// 830 for 8.3.RC1; 0 = unknown.
   int version() const { return version_; }
   const std::string& version_text() const { return version_text_; }
+  /// "25.2.0"; empty where this CANN does not say.
+  const std::string& driver_version_text() const { return driver_version_text_; }
   const std::string& path() const { return path_; }
-  bool has(Feature feature) const;
+  bool has(Feature feature) const { return features_[static_cast<std::size_t>(feature)]; }
 
   /// nullptr where this CANN has no such function.
   void* find(const char* name) const;
@@ -43,12 +48,15 @@ class CannLibrary {
   CannLibrary() = default;
   bool open(const CannRoot& root, std::string& why_not);
   void read_version(const CannRoot& root);
+  void find_features();
   std::string initialise() const;
 
   std::vector<void*> handles_;
   std::string path_;
   std::string version_text_;
+  std::string driver_version_text_;
   int version_ = 0;
+  std::array<bool, kNumFeatures> features_{};
 };
 
 /// The loaded one; only after CannLibrary::load() has given it.

@@ -33,6 +33,7 @@ aclError aclGetDeviceCapability(uint32_t device, aclDeviceInfo info, int64_t* va
 aclError aclrtGetDeviceInfo(uint32_t device, aclrtDevAttr attribute, int64_t* value);      // 8.5
 aclError aclrtGetDevicesTopo(uint32_t device, uint32_t other, uint64_t* links);            // 8.3
 aclError aclrtGetLogicDevIdByUserDevId(const int32_t user_device, int32_t* const device);  // 8.5
+aclError aclrtDeviceGetPCIBusId(int32_t device, char* address, int32_t address_bytes);     // 9.2
 aclError aclGetCannAttribute(aclCannAttr attribute, int32_t* value);
 aclError aclGetCannAttributeList(const aclCannAttr** attributes, size_t* count);
 aclError aclrtSynchronizeDevice();

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cctype>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -16,7 +15,13 @@
 #include "base/log.h"
 #include "device/ascend/cann_error.h"
 #include "device/ascend/cann_library.h"
+#include "device/ascend/card_address.h"
+#include "device/ascend/host_facts.h"
+#include "device/ascend/host_verdicts.h"
 #include "device/ascend/npu_stream.h"
+#include "device/ascend/visible_cards.h"
+#include "device/cpu/cpu_topology.h"
+#include "device/cpu/thread_team.h"
 
 namespace fastchat::device {
 namespace ascend {
@@ -39,24 +44,11 @@ std::pair<std::uint64_t, std::uint64_t> card_memory() {
   return {free_bytes, total_bytes};
 }
 
-/// What ASCEND_RT_VISIBLE_DEVICES makes of a visible index; the runtime's own grammar.
-int physical_card(int index) {
-  const char* const list = std::getenv("ASCEND_RT_VISIBLE_DEVICES");
-  if (list == nullptr) return index;
-  const char* at = list;
-  for (int position = 0; std::isdigit(static_cast<unsigned char>(*at)) != 0; ++position) {
-    char* end = nullptr;
-    const long card = std::strtol(at, &end, 10);
-    if (position == index) return static_cast<int>(card);
-    if (*end != ',') break;
-    at = end + 1;
-  }
-  return index;
-}
-
 DeviceInfo describe_card(int index) {
   const char* const soc = FASTCHAT_CANN(aclrtGetSocName)();
-  DeviceInfo info{.kind = DeviceKind::npu, .index = index, .physical_index = physical_card(index)};
+  DeviceInfo info{.kind = DeviceKind::npu,
+                  .index = index,
+                  .physical_index = physical_card(visible_cards_mask(), index)};
   info.name = soc == nullptr ? "Ascend card" : soc;
   info.details = fmt::format("card {}, CANN {}", info.physical_index, cann().version_text());
   return info;
@@ -89,8 +81,11 @@ MemoryInfo memory_of(const CardAccount& account) {
 
 class OpenNpuDevice final : public NpuDevice {
  public:
-  OpenNpuDevice(DeviceInfo info, std::shared_ptr<CardAccount> account)
-      : NpuDevice(std::move(info)), account_(std::move(account)) {
+  /// Threads that drive the card run on `near_cores`; empty = wherever the system puts them.
+  OpenNpuDevice(DeviceInfo info, std::shared_ptr<CardAccount> account, std::vector<int> near_cores)
+      : NpuDevice(std::move(info)),
+        account_(std::move(account)),
+        near_cores_(std::move(near_cores)) {
     bind();
   }
   ~OpenNpuDevice() override {
@@ -102,6 +97,11 @@ class OpenNpuDevice final : public NpuDevice {
   MemoryInfo memory() const override {
     bind();
     return memory_of(*account_);
+  }
+
+  void prepare_thread() override {
+    set_up_thread(near_cores_, fmt::format("npu.{}", info_.index));
+    bind();
   }
 
   std::unique_ptr<Stream> create_stream() override { return std::make_unique<NpuStream>(*this); }
@@ -177,6 +177,7 @@ class OpenNpuDevice final : public NpuDevice {
 
  private:
   const std::shared_ptr<CardAccount> account_;
+  const std::vector<int> near_cores_;
   std::mutex mutex_;
   std::unordered_set<void*> host_blocks_;  // of allocate_host: not on the account
 };
@@ -201,8 +202,15 @@ class NpuPlatform final : public Platform {
 
   std::string unavailable_reason() override {
     if (num_devices() > 0) return {};
-    if (CannLibrary::load() == nullptr) return CannLibrary::why_not();
-    return reason_.empty() ? "CANN is there, but it sees no card" : reason_;
+    // Without a card there is at least one finding.
+    return judge(read_host_facts(this_host()), ask_runtime(), options_.choose).front().text;
+  }
+
+  Diagnosis diagnose() override {
+    const HostFacts facts = read_host_facts(this_host());
+    const RuntimeState runtime = ask_runtime();
+    return {.facts = list_facts(facts, runtime, options_.choose),
+            .findings = judge(facts, runtime, options_.choose)};
   }
 
   DeviceInfo describe(int index) override {
@@ -218,7 +226,9 @@ class NpuPlatform final : public Platform {
 
   std::unique_ptr<Device> open(int index) override {
     require_index(index);
-    return std::make_unique<OpenNpuDevice>(describe_card(index), account(index));
+    DeviceInfo info = describe_card(index);
+    std::vector<int> near_cores = cores_of(info);
+    return std::make_unique<OpenNpuDevice>(std::move(info), account(index), std::move(near_cores));
   }
 
  private:
@@ -230,6 +240,42 @@ class NpuPlatform final : public Platform {
           count,
           count == 0 ? "; " : "",
           count == 0 ? unavailable_reason() : "");
+  }
+
+  std::vector<int> cores_of(const DeviceInfo& info) const {
+    if (pinning_switched_off()) return {};
+    std::vector<int> cores = cores_near(
+        card_address(info.index, info.physical_index), affinity_cores(), options_.system_root);
+    if (!cores.empty())
+      log::info("npu {}: its thread runs on cores {}", info.index, format_cores(cores));
+    return cores;
+  }
+
+  RuntimeState ask_runtime() {
+    RuntimeState state;
+    const int num_cards = num_devices();
+    if (CannLibrary::load() == nullptr) {
+      state.failure = CannLibrary::why_not();
+      return state;
+    }
+    if (num_cards == 0) state.failure = reason_.empty() ? "aclrtGetDeviceCount gives 0" : reason_;
+    state.cann_version_text = cann().version_text();
+    state.cann_path = cann().path();
+    state.driver_version = cann().driver_version_text();
+    if (const char* const soc = FASTCHAT_CANN(aclrtGetSocName)(); soc != nullptr) state.soc = soc;
+    for (int index = 0; index < num_cards; ++index) {
+      CardState card{.physical_index = describe_card(index).physical_index};
+      try {
+        const MemoryInfo now = memory(index);
+        card.total_bytes = now.total_bytes;
+        card.free_bytes = now.free_bytes;
+        card.allocated_bytes = now.allocated_bytes;
+      } catch (const Failure& failure) {
+        card.failure = failure.what();
+      }
+      state.cards.push_back(card);
+    }
+    return state;
   }
 
   std::shared_ptr<CardAccount> account(int index) {
@@ -251,13 +297,13 @@ class NpuPlatform final : public Platform {
 }  // namespace
 
 bool launches_block() {
-  static const bool blocks = [] {
+  static const bool kBlocks = [] {
     for (const char* name : {"FASTCHAT_LAUNCH_BLOCKING", "ASCEND_LAUNCH_BLOCKING"})
       if (const char* value = std::getenv(name); value != nullptr && std::strcmp(value, "1") == 0)
         return true;
     return false;
   }();
-  return blocks;
+  return kBlocks;
 }
 
 void NpuDevice::bind() const { bind_card(info_.index); }

@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "base/choose_text.h"
 #include "device/device.h"
 
 namespace fastchat::device {
@@ -12,6 +14,10 @@ namespace fastchat::device {
 struct NpuPlatformOptions {
   /// Most bytes to hold per card; one value for all, or one per card; 0 or empty = what is there.
   std::vector<std::uint64_t> memory_limits_bytes;
+  /// Language in which the platform says what is missing.
+  ChooseText choose = in_english;
+  /// Put before the paths of sysfs that say which cores are near a card; for tests.
+  std::string system_root;
 };
 
 /// The visible cards. Loads CANN at the first question; where that fails there are no devices, and

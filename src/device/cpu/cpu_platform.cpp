@@ -161,11 +161,6 @@ void require_allowed(const std::vector<int>& wanted, const std::vector<int>& all
   }
 }
 
-bool pinning_switched_off() {
-  const char* const value = std::getenv("FASTCHAT_CPU_PIN");
-  return value != nullptr && std::string_view(value) == "0";
-}
-
 // One core per thread where a thread has its core to itself; otherwise all of an explicit list, or
 // no restriction.
 std::vector<std::vector<int>> thread_affinity(const std::vector<int>& hand,

@@ -6,9 +6,13 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <set>
+#include <sstream>
+#include <string_view>
 #include <tuple>
 
 #include "base/check.h"
@@ -127,6 +131,26 @@ std::vector<std::vector<int>> deal_cores(const std::vector<int>& cores, int num_
   return hands;
 }
 
+std::vector<int> cores_near(const std::string& pci_address,
+                            const std::vector<int>& cores,
+                            const std::string& root) {
+  if (pci_address.empty()) return {};
+  const std::string node =
+      read_line(fmt::format("{}/sys/bus/pci/devices/{}/numa_node", root, pci_address));
+  if (node.empty() || node.front() == '-') return {};  // -1: the firmware does not say
+  const std::vector<int> of_node =
+      parse_cores(read_line(fmt::format("{}/sys/devices/system/node/node{}/cpulist", root, node)));
+  std::vector<int> near;
+  std::set_intersection(
+      cores.begin(), cores.end(), of_node.begin(), of_node.end(), std::back_inserter(near));
+  return near;
+}
+
+bool pinning_switched_off() {
+  const char* const value = std::getenv("FASTCHAT_CPU_PIN");
+  return value != nullptr && std::string_view(value) == "0";
+}
+
 std::string cpu_model_name(const std::string& root) {
   std::ifstream file(root + "/proc/cpuinfo");
   std::string implementer;
@@ -157,6 +181,25 @@ std::string format_cores(const std::vector<int>& cores) {
     first = last + 1;
   }
   return text;
+}
+
+std::vector<int> parse_cores(const std::string& text) {
+  constexpr int kMostCores = 1 << 20;
+  std::vector<int> cores;
+  std::istringstream ranges(text);
+  for (std::string range; std::getline(ranges, range, ',');) {
+    int first = 0;
+    const char* const end = range.data() + range.size();
+    const auto [after_first, error] = std::from_chars(range.data(), end, first);
+    if (error != std::errc()) continue;
+    int last = first;
+    if (after_first != end && *after_first == '-' &&
+        std::from_chars(after_first + 1, end, last).ec != std::errc())
+      continue;
+    for (int core = first; core <= last && last < kMostCores; ++core) cores.push_back(core);
+  }
+  std::sort(cores.begin(), cores.end());
+  return cores;
 }
 
 }  // namespace fastchat::device

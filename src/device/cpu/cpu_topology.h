@@ -27,10 +27,21 @@ UsableCores usable_cores(const std::vector<int>& affinity, const std::string& ro
 /// and neighbours share.
 std::vector<std::vector<int>> deal_cores(const std::vector<int>& cores, int num_devices);
 
+/// Those of `cores` on the NUMA node of a PCI device ("0000:c1:00.0"), ascending; empty where sysfs
+/// names no node, or the node has none of them.
+std::vector<int> cores_near(const std::string& pci_address,
+                            const std::vector<int>& cores,
+                            const std::string& root = "");
+
+/// FASTCHAT_CPU_PIN=0: threads run wherever the system puts them.
+bool pinning_switched_off();
+
 /// "Intel(R) Xeon(R) …", "Kunpeng-920", or "aarch64 cpu 0x41/0xd0c" where nothing better is known.
 std::string cpu_model_name(const std::string& root = "");
 
 /// "0-3,8".
 std::string format_cores(const std::vector<int>& cores);
+/// The other way round, as sysfs writes them; what cannot be read is left out.
+std::vector<int> parse_cores(const std::string& text);
 
 }  // namespace fastchat::device

@@ -1,0 +1,125 @@
+// `fastchat devices` on emulated cards, as typed; and the thread of a card near its card.
+#include <sched.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "device/ascend/npu_device.h"
+#include "device/cpu/cpu_topology.h"
+#include "tests/device/fake_system.h"
+
+namespace fastchat {
+namespace {
+
+using nlohmann::json;
+
+struct Ran {
+  int status = -1;
+  std::string output;
+};
+
+Ran devices(const std::string& environment, const std::string& arguments) {
+  // No search for leaks: the emulator's threads run until the end, as CANN's do.
+  const std::string command = "2>&1 </dev/null ASAN_OPTIONS=\"$ASAN_OPTIONS:detect_leaks=0\" env " +
+                              environment + " '" FASTCHAT_BINARY "' devices --device npu " +
+                              arguments;
+  std::FILE* pipe = popen(command.c_str(), "r");
+  if (pipe == nullptr) return {};
+  Ran ran;
+  std::array<char, 4096> bytes;
+  for (std::size_t count = 0; (count = std::fread(bytes.data(), 1, bytes.size(), pipe)) > 0;)
+    ran.output.append(bytes.data(), count);
+  const int status = pclose(pipe);
+  ran.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return ran;
+}
+
+/// The npu's part of the JSON.
+json devices_json(const std::string& environment) {
+  const json all = json::parse(devices(environment, "--json").output, nullptr, false);
+  if (!all.is_object()) return {};
+  EXPECT_EQ(all["schema_version"], 1);
+  return all["kinds"][0];
+}
+
+std::vector<std::string> codes(const json& kind) {
+  std::vector<std::string> all;
+  for (const json& finding : kind["findings"]) all.push_back(finding["code"]);
+  return all;
+}
+
+TEST(NpuDevices, ShowWhichCardsAreVisibleAndWhatIsInstalled) {
+  const json npu = devices_json("FASTCHAT_EMULATOR_CARDS=8 ASCEND_RT_VISIBLE_DEVICES=4,6");
+  ASSERT_TRUE(npu["available"]) << npu.dump(2);
+  ASSERT_EQ(npu["devices"].size(), 2u);
+  EXPECT_EQ(npu["devices"][1]["index"], 1);
+  EXPECT_EQ(npu["devices"][1]["physical_index"], 6);
+  EXPECT_TRUE(npu["devices"][1]["available"]);
+  EXPECT_EQ(npu["facts"]["soc"], "Ascend910B1");
+  EXPECT_EQ(npu["facts"]["visible_devices"], "4,6");
+  EXPECT_NE(npu["facts"]["cann_version"], "");
+  EXPECT_EQ(codes(npu), std::vector<std::string>{}) << npu.dump(2);
+  const Ran ran = devices("ASCEND_RT_VISIBLE_DEVICES=4,6", "");
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_NE(ran.output.find("npu   1  Ascend910B1 (card 6, CANN "), std::string::npos)
+      << ran.output;
+}
+
+TEST(NpuDevices, SayWhenOthersHoldACardsMemory) {
+  const std::string environment =
+      "FASTCHAT_EMULATOR_CARDS=2 FASTCHAT_EMULATOR_MEMORY=64GiB FASTCHAT_EMULATOR_TAKEN=1GiB,40GiB";
+  const json npu = devices_json(environment);
+  EXPECT_EQ(codes(npu), std::vector<std::string>{"memory_held"}) << npu.dump(2);
+  EXPECT_NE(devices(environment, "").output.find("! card 1: 40.00 GiB of 64.00 GiB"),
+            std::string::npos);
+}
+
+TEST(NpuDevices, SayWhatHidesEveryCard) {
+  const Ran ran = devices("ASCEND_RT_VISIBLE_DEVICES=1,0", "");
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_NE(
+      ran.output.find("npu   not available. ASCEND_RT_VISIBLE_DEVICES=1,0: CANN wants ascending"),
+      std::string::npos)
+      << ran.output;
+  EXPECT_NE(ran.output.find("CANN says: aclrtGetDeviceCount failed"), std::string::npos)
+      << ran.output;
+  EXPECT_NE(devices("ASCEND_RT_VISIBLE_DEVICES=", "--lang zh").output.find("不可用。ASCEND_RT"),
+            std::string::npos);
+}
+
+std::vector<int> cores_of_a_prepared_thread(device::Device& device) {
+  std::vector<int> cores;
+  std::thread([&] {
+    device.prepare_thread();
+    cores = device::affinity_cores();
+  }).join();
+  return cores;
+}
+
+TEST(NpuDevices, AThreadRunsOnTheNumaNodeOfItsCard) {
+  const std::vector<int> allowed = device::affinity_cores();
+  test::FakeSystem system;
+  const auto open_card = [&] {
+    return device::create_npu_platform({.system_root = system.root()})->open(0);
+  };
+  EXPECT_EQ(cores_of_a_prepared_thread(*open_card()), allowed) << "nothing is known";
+
+  system.write("/sys/bus/pci/devices/0000:c1:00.0/numa_node", "3\n");
+  system.write("/sys/devices/system/node/node3/cpulist",
+               fmt::format("{},100000-100007\n", allowed.back()));
+  EXPECT_EQ(cores_of_a_prepared_thread(*open_card()), std::vector<int>{allowed.back()});
+
+  setenv("FASTCHAT_CPU_PIN", "0", 1);
+  EXPECT_EQ(cores_of_a_prepared_thread(*open_card()), allowed);
+  unsetenv("FASTCHAT_CPU_PIN");
+}
+
+}  // namespace
+}  // namespace fastchat

@@ -32,6 +32,7 @@ struct DeviceInfo {
   int physical_index = 0;  // the vendor's number of the card; for cpu the first core
   std::string name;        // "Intel(R) Xeon(R) …, 1 core", "Ascend910B1"
   std::string details;     // instruction set, driver and runtime versions
+  bool has_bf16 = true;    // operations take bf16
   /// Cores of a cpu device, its part of one where devices share them; 0 = unknown.
   double num_cores = 0.0;
 };

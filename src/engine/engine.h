@@ -26,6 +26,7 @@ struct SchedulerConfig {
   int num_micro_batches = 1;
   std::int64_t max_waiting = 1024;  // requests queued before submit() answers `overloaded`
   bool prefix_cache = true;
+  std::uint64_t first_step_id = 1;  // what the executor wants the first step to have
   std::int64_t vocab_size = 0;
   std::vector<std::int32_t> eos_token_ids;
 };

@@ -1,6 +1,7 @@
 #include "engine/model_runner.h"
 
 #include <algorithm>
+#include <cmath>
 #include <condition_variable>
 #include <cstring>
 #include <exception>
@@ -57,8 +58,11 @@ struct StepSlot {
   }
 };
 
+/// What a rank does with a step: its work, or the forward pass once more, looking at every layer.
+enum class Pass : std::uint8_t { work, find_overflow };
+
 struct Command {
-  enum class Kind : std::uint8_t { step, recover } kind = Kind::step;
+  enum class Kind : std::uint8_t { step, find_overflow, recover } kind = Kind::step;
   std::size_t slot = 0;
 };
 
@@ -97,6 +101,7 @@ struct ModelRunner::Impl {
     std::vector<RankStep> steps;
     ops::Buffer hidden_in;                    // device; all but the first stage
     StepGate enqueued;                        // this rank has enqueued its part of a step
+    std::string overflow;                     // see find_overflow_in()
     std::vector<std::uint64_t> source_steps;  // of the step being enqueued
     std::unique_ptr<BoundedQueue<Command>> commands;
     std::thread thread;
@@ -395,10 +400,15 @@ struct ModelRunner::Impl {
         answer();
         continue;
       }
+      if (command->kind == Command::Kind::find_overflow) {
+        find_overflow_in(r, command->slot);
+        answer();
+        continue;
+      }
       StepSlot& slot = slots[command->slot];
       try {
         require_no_error(slot);
-        enqueue_step(r, command->slot);
+        enqueue_step(r, command->slot, Pass::work);
       } catch (const std::exception& failure) {
         slot.set_error(fmt::format("rank {}: {}", r, failure.what()));
         // The others of the group would wait for what is not enqueued here.
@@ -408,12 +418,24 @@ struct ModelRunner::Impl {
     }
   }
 
+  /// Input, KV and hidden states handed over are still what the step had; nothing is written but
+  /// the stage's arena.
+  void find_overflow_in(std::size_t r, std::size_t slot) {
+    ranks[r].overflow.clear();
+    try {
+      enqueue_step(r, slot, Pass::find_overflow);
+      ranks[r].stream->synchronize();
+    } catch (const std::exception& failure) {
+      ranks[r].overflow = failure.what();
+    }
+  }
+
   static void require_no_error(StepSlot& slot) {
     const std::string error = slot.get_error();
     if (!error.empty()) throw Failure(error);
   }
 
-  void enqueue_step(std::size_t r, std::size_t slot_index) {
+  void enqueue_step(std::size_t r, std::size_t slot_index, Pass pass) {
     Rank& rank = ranks[r];
     RankStep& step = rank.steps[slot_index];
     const StepInput& input = slots[slot_index].input;
@@ -464,7 +486,8 @@ struct ModelRunner::Impl {
       for (const TokenSource& source : input.token_sources)
         if (source.step_id == source_steps[i]) sources[source.token_index] = source.sample_row;
     }
-    stream.copy_from_host(step.integers.data(), staging, layout.size_bytes);
+    // The tokens that were placeholders have been filled in on the device.
+    if (pass == Pass::work) stream.copy_from_host(step.integers.data(), staging, layout.size_bytes);
 
     const auto num_tokens = static_cast<std::int64_t>(shape.num_tokens);
     const auto num_seqs = static_cast<std::int64_t>(shape.num_seqs);
@@ -497,7 +520,7 @@ struct ModelRunner::Impl {
 
     if (in_first_stage(r)) {
       stage_input.token_ids = integers(layout.tokens, num_tokens);
-      for (std::size_t i = 0; i < num_source_steps; ++i)
+      for (std::size_t i = 0; i < num_source_steps && pass == Pass::work; ++i)
         resolve_tokens(r,
                        source_steps[i],
                        stage_input.token_ids,
@@ -515,6 +538,14 @@ struct ModelRunner::Impl {
                             stage_input.hidden.size_bytes());
     }
 
+    if (pass == Pass::find_overflow) {
+      stage_input.writes_kv = false;  // blocks may have found another owner
+      stage_input.on_part = [&](std::int64_t layer, std::string_view part, TensorView delta) {
+        require_finite(stream, layer, part, delta);
+      };
+      rank.stage->forward(stream, stage_input);
+      return;
+    }
     const model::StageOutput output = rank.stage->forward(stream, stage_input);
     if (r == sampler()) {
       choose_tokens(rank, step, input, output.logits, layout);
@@ -527,6 +558,22 @@ struct ModelRunner::Impl {
       stream.copy(step.hidden_out.data(), output.hidden.data(), output.hidden.size_bytes());
       stream.record(*step.hidden_ready);
     }
+  }
+
+  void require_finite(device::Stream& stream,
+                      std::int64_t layer,
+                      std::string_view part,
+                      const TensorView& delta) const {
+    std::vector<float> values(delta.size_bytes() / sizeof(float));
+    stream.copy_to_host(values.data(), delta.data(), delta.size_bytes());
+    stream.synchronize();
+    for (const float value : values)
+      check(std::isfinite(value),
+            "the {} of layer {} gives {}: beyond the range of {}",
+            part,
+            layer,
+            value,
+            device::to_string(dtype));
   }
 
   /// Fills in tokens sampled by an outstanding step, which the sampler has enqueued or is about to.
@@ -649,7 +696,22 @@ struct ModelRunner::Impl {
       return output;
     }
     read_outputs(step, slot.input, output);
+    output.overflow.clear();
+    if (std::any_of(output.tokens.begin(), output.tokens.end(), [](std::int32_t token) {
+          return token < 0;
+        }))
+      output.overflow = find_overflow(slot_index);
     return output;
+  }
+
+  /// Of a step whose logits are no numbers: what its ranks find, the first stage's word first.
+  std::string find_overflow(std::size_t slot_index) {
+    for (Rank& rank : ranks)
+      rank.commands->push({.kind = Command::Kind::find_overflow, .slot = slot_index});
+    await_answers();
+    for (const Rank& rank : ranks)
+      if (!rank.overflow.empty()) return rank.overflow;
+    return {};
   }
 
   StepInput recycle(StepOutput output) {
@@ -714,6 +776,37 @@ void ModelRunner::submit(StepInput input) { impl_->submit(std::move(input)); }
 StepOutput ModelRunner::wait() { return impl_->wait(); }
 StepInput ModelRunner::recycle(StepOutput output) { return impl_->recycle(std::move(output)); }
 int ModelRunner::max_outstanding() const { return impl_->options.max_outstanding; }
+
+std::uint64_t ModelRunner::next_step_id() const { return impl_->num_submitted + 1; }
+
+std::string ModelRunner::dry_run(const std::vector<std::int32_t>& tokens) {
+  const parallel::Plan& plan = impl_->plan;
+  const auto block_size = static_cast<std::size_t>(plan.kv_block_size);
+  const auto num_tokens = static_cast<std::int32_t>(tokens.size());
+  StepInput input;
+  input.step_id = next_step_id();
+  input.tokens = tokens;
+  for (std::int32_t position = 0; position < num_tokens; ++position) {
+    input.positions.push_back(position);
+    input.slots.push_back(position);  // of blocks 0, 1, …
+  }
+  input.query_starts = {0, num_tokens};
+  input.context_lens = {num_tokens};
+  for (std::size_t block = 0; block * block_size < tokens.size(); ++block)
+    input.block_table.push_back(static_cast<std::int32_t>(block));
+  input.max_blocks = static_cast<std::int32_t>(input.block_table.size());
+  input.logits_rows = {num_tokens - 1};
+  input.sampling = {{.temperature = 0.0f}};
+  impl_->submit(std::move(input));
+  StepOutput output = impl_->wait();
+  std::string defect = output.error;
+  if (defect.empty() && output.tokens.front() < 0)
+    defect = output.overflow.empty() ? fmt::format("the logits are beyond the range of {}",
+                                                   device::to_string(impl_->dtype))
+                                     : output.overflow;
+  impl_->recycle(std::move(output));
+  return defect;
+}
 
 std::vector<std::uint64_t> ModelRunner::allocated_bytes() const {
   std::vector<std::uint64_t> bytes;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "engine/step.h"
@@ -43,6 +44,13 @@ class ModelRunner : public StepExecutor {
   StepOutput wait() override;
   StepInput recycle(StepOutput output) override;
   int max_outstanding() const override;
+
+  /// One pass over `tokens`, at most max_num_batched_tokens of them, before anything else is
+  /// submitted: empty, or what is wrong with the numbers, naming the layer. It takes step ids:
+  /// see next_step_id().
+  std::string dry_run(const std::vector<std::int32_t>& tokens);
+  /// What the next step to be submitted must have.
+  std::uint64_t next_step_id() const;
 
   /// Device memory held per rank, in the order of stages and of devices in a stage: weights, KV,
   /// arena and step memory together.

@@ -68,6 +68,7 @@ Scheduler::Scheduler(const SchedulerConfig& config, int max_outstanding)
   const std::int64_t held = config_.num_blocks * config_.block_size + 1;
   is_bound_by_blocks_ = held < config_.max_model_len;
   config_.max_model_len = std::min(held, config_.max_model_len);
+  last_step_id_ = config_.first_step_id - 1;
   std::random_device random;
   next_seed_ = (std::uint64_t{random()} << 32) | random();
   const auto num_seqs = static_cast<std::size_t>(config_.max_num_seqs);
@@ -236,9 +237,10 @@ void Scheduler::take_token(Sequence& sequence,
     end(sequence,
         FinishReason::error,
         token < 0
-            ? fmt::format("the model's logits for position {} are not numbers (NaN); its "
-                          "activations may overflow the dtype",
-                          sequence.num_known())
+            ? fmt::format("the model's logits for position {} are not numbers (NaN): {}",
+                          sequence.num_known(),
+                          output.overflow.empty() ? "its activations may overflow the dtype"
+                                                  : output.overflow)
             : fmt::format(
                   "the sampler chose token {}, the vocabulary has {}", token, config_.vocab_size));
     return;

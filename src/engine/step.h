@@ -59,6 +59,8 @@ struct StepOutput {
   std::vector<float> logprobs;           // [logits_rows.size()] where asked
   std::vector<std::int32_t> top_tokens;  // [logits_rows.size(), max_logprobs], -1 = none
   std::vector<float> top_logprobs;
+  /// With a token of -1: which layer's output is the first that is no finite number; may be empty.
+  std::string overflow;
   std::string error;  // not empty: the step failed; nothing else is valid
 };
 

@@ -114,6 +114,7 @@ DecoderStage::DecoderStage(const ModelConfig& config,
   state_->rotary_scale = rotary.attention_scale;
   // The arena first: weights are the large part, and what does not fit should be theirs to report.
   state_->arena = ops.device().allocate(layout.size_bytes, "workspace");
+  ops.reserve_scratch(stream, largest_step(config, state_->share, dtype, limits, max_model_len));
   stream.copy_from_host(static_cast<char*>(state_->arena.data()) + layout.inverse_frequencies,
                         rotary.inverse_frequencies.data(),
                         rotary.inverse_frequencies.size() * sizeof(float));
@@ -172,8 +173,11 @@ StageOutput DecoderStage::forward(device::Stream& stream, const StageInput& inpu
     else
       s.ops.rms_norm(stream, residual, attention_norm, config.norm_eps, normed);
     s.attention(stream, input, i, normed, rotary_table, delta);
+    const std::int64_t layer_index = s.placement.first_layer + static_cast<std::int64_t>(i);
+    if (input.on_part) input.on_part(layer_index, "attention", delta);
     s.ops.add_rms_norm(stream, residual, delta, vector_of(layer.mlp_norm), config.norm_eps, normed);
     s.mlp(stream, i, normed, delta);
+    if (input.on_part) input.on_part(layer_index, "MLP", delta);
     delta_pending = true;
   }
 
@@ -208,11 +212,12 @@ void DecoderStage::State::attention(device::Stream& stream,
   ops.rotary(stream, qkv.slice_columns(0, heads + kv_heads), config.head_dim, rotary_table);
 
   const ops::KvLayer& kv = input.kv[layer_in_stage];
-  ops.kv_write(stream,
-               qkv.slice_columns(heads, kv_heads),
-               qkv.slice_columns(heads + kv_heads, kv_heads),
-               input.slots,
-               kv);
+  if (input.writes_kv)
+    ops.kv_write(stream,
+                 qkv.slice_columns(heads, kv_heads),
+                 qkv.slice_columns(heads + kv_heads, kv_heads),
+                 input.slots,
+                 kv);
   const TensorView out = arena.view(dtype, {input.num_tokens, heads}, layout.attention);
   const auto layer_index = static_cast<std::size_t>(placement.first_layer) + layer_in_stage;
   ops.paged_attention(
@@ -291,6 +296,33 @@ void DecoderStage::State::check_input(const StageInput& input) const {
                   "KV of {} layers for a stage of {}",
                   input.kv.size(),
                   weights.layers.size());
+}
+
+ops::LargestStep largest_step(const ModelConfig& config,
+                              const parallel::TensorShare& share,
+                              DType dtype,
+                              const StepLimits& limits,
+                              std::int64_t max_model_len) {
+  // Formats of the layers are alike but for few; the first layer's stand for all.
+  const LayerQuantization layer = layer_quantization(config, 0);
+  return {.num_tokens = limits.max_num_tokens,
+          .num_seqs = limits.max_num_seqs,
+          .logits_rows = limits.max_logits_rows,
+          .max_context = max_model_len,
+          .hidden = config.hidden_size,
+          .num_heads = share.heads.count,
+          .num_kv_heads = share.kv_heads.count,
+          .head_dim = config.head_dim,
+          .rotary_dim = config.rope.rotary_dim,
+          .intermediate = share.intermediate.count,
+          .vocab = config.vocab_size,
+          .dtype = dtype,
+          .qkv = linear_format(layer.qkv, dtype),
+          .attention_output = linear_format(layer.attention_output, dtype),
+          .gate_up = linear_format(layer.gate_up, dtype),
+          .down = linear_format(layer.down, dtype),
+          .head = linear_format(config.head_quantization, dtype),
+          .activation = config.activation};
 }
 
 parallel::TensorAxes tensor_axes(const ModelConfig& config, const ops::OpsTraits& traits) {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "model/model_config.h"
@@ -39,6 +40,11 @@ struct StageInput {
   std::span<const ops::KvLayer> kv;  // one per layer of this stage
   ops::TensorView logits_rows;       // i32 [num_logits]: token indices; last stage. May be empty
   std::int64_t num_logits = 0;
+  /// Where set, called when a layer's work has been enqueued: its index in the model, and what its
+  /// attention and its MLP added to the residual stream, f32 [num_tokens, hidden_size]. For finding
+  /// where numbers overflow.
+  std::function<void(std::int64_t layer, std::string_view part, ops::TensorView delta)> on_part;
+  bool writes_kv = true;  // false: it was written by the same pass before
 };
 
 struct StageOutput {
@@ -80,6 +86,13 @@ class DecoderStage {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// What a device that has `share` of the tensors runs at most.
+ops::LargestStep largest_step(const ModelConfig& config,
+                              const parallel::TensorShare& share,
+                              device::DType dtype,
+                              const StepLimits& limits,
+                              std::int64_t max_model_len);
 
 /// The axes along which a group of devices can share a stage's tensors.
 parallel::TensorAxes tensor_axes(const ModelConfig& config, const ops::OpsTraits& traits);

@@ -63,6 +63,8 @@ void Ops::unsupported(std::string_view op) {
                                   name()));
 }
 
+std::uint64_t Ops::measure_scratch(const LargestStep&) { return traits().scratch_bytes; }
+void Ops::reserve_scratch(Stream&, const LargestStep&) {}
 PackedLinear Ops::pack_linear(Stream&, std::span<const WeightSlice>, LinearFormat) {
   unsupported("pack_linear");
 }

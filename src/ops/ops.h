@@ -132,6 +132,28 @@ struct PagedAttentionArgs {
 
 enum class Activation : std::uint8_t { silu, gelu, gelu_tanh };
 
+/// The largest step of a decoder that a device is to run: what scratch memory depends on.
+struct LargestStep {
+  std::int64_t num_tokens = 0;
+  std::int64_t num_seqs = 0;
+  std::int64_t logits_rows = 0;
+  std::int64_t max_context = 0;  // KV positions of a sequence
+  std::int64_t hidden = 0;
+  std::int64_t num_heads = 0;
+  std::int64_t num_kv_heads = 0;
+  std::int64_t head_dim = 0;
+  std::int64_t rotary_dim = 0;
+  std::int64_t intermediate = 0;
+  std::int64_t vocab = 0;
+  DType dtype = DType::f32;  // of activations and KV
+  LinearFormat qkv;
+  LinearFormat attention_output;
+  LinearFormat gate_up;
+  LinearFormat down;
+  LinearFormat head;
+  Activation activation = Activation::silu;
+};
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -139,6 +161,12 @@ class Ops {
   virtual const OpsTraits& traits() const = 0;
   /// Which implementation runs, for the log: "avx512", "reference".
   virtual std::string_view name() const = 0;
+
+  /// Bytes that the operations of such a step take on this device beside their arguments, asked of
+  /// the device where it can tell. Throws UnsupportedOp for what it does not have.
+  virtual std::uint64_t measure_scratch(const LargestStep& step);
+  /// Makes `stream` hold what it will need for such steps. Throws OutOfMemory.
+  virtual void reserve_scratch(Stream& stream, const LargestStep& step);
 
   /// Packs the rows of all `slices`, one below the other, rounded to `format`; i8 slices keep
   /// their numbers and scales in an i8 format. All have equal `columns`. Memory is allocated as

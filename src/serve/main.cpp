@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -132,6 +133,8 @@ int main(int argc, char** argv) {
     return status;
   };
   device::ascend::enter_cann_environment(argv);
+  // Room for a help text or a plan: where it cannot be written, the last flush knows why.
+  if (isatty(STDOUT_FILENO) == 0) std::setvbuf(stdout, nullptr, _IOFBF, std::size_t{1} << 16);
   try {
     return serve::flush_output(serve::run(argc, argv));
   } catch (const serve::UsageFailure& error) {

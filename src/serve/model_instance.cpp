@@ -54,7 +54,10 @@ struct ModelInstance::Impl {
   std::unique_ptr<text::ChatTemplate> chat_template;
 
   void load_text(const ModelOptions& options);
+  void place(const ModelOptions& options);
   void load_stages(const ModelOptions& options, const LoadObserver& observer);
+  std::string find_overflow() const;
+  void unload();
 };
 
 void ModelInstance::Impl::load_text(const ModelOptions& options) {
@@ -100,24 +103,78 @@ void ModelInstance::Impl::load_stages(const ModelOptions& options, const LoadObs
       engine::ModelRunnerOptions{.max_outstanding = plan.steps_in_flight});
 }
 
+void ModelInstance::Impl::place(const ModelOptions& options) {
+  planned = prepare_plan(options, *platform);
+  Result<parallel::Plan> made = parallel::make_plan(planned.request);
+  if (!made) {
+    const parallel::Refusal refusal = parallel::explain_refusal(planned.request);
+    const std::string reason = parallel::to_text(refusal, planned.request, text);
+    if (refusal.reason == parallel::RefusalReason::bad_request) throw UsageFailure(reason);
+    throw DoesNotFit(reason);
+  }
+  plan = std::move(made).value();
+  const std::string choice = choice_text(plan, planned.request.workload);
+  if (!choice.empty()) log::info("{}", std::string_view(choice).substr(0, choice.size() - 1));
+}
+
+/// Models made in bf16 may have activations that f16 cannot hold; a few tokens tell. Empty: they
+/// fit, or the dtype has their range.
+std::string ModelInstance::Impl::find_overflow() const {
+  if (planned.dtype != device::DType::f16) return {};
+  std::vector<std::int32_t> tokens;
+  if (chat_template != nullptr) {
+    const Result<std::string> prompt =
+        chat_template->render({{{"role", "user"}, {"content", "Hello! 你好！ 1 + 1 = ?"}}},
+                              {.add_generation_prompt = true});
+    if (prompt) {
+      const auto encoded = tokenizer->encode(prompt.value(), false);
+      if (encoded) tokens = encoded.value();
+    }
+  }
+  constexpr std::int32_t kEnough = 64;
+  const auto most = static_cast<std::size_t>(
+      std::min<std::int64_t>({kEnough, plan.max_num_batched_tokens, plan.max_model_len}));
+  for (std::size_t i = 0; tokens.size() < most / 2; ++i)
+    tokens.push_back(
+        static_cast<std::int32_t>(i * 7919 % static_cast<std::size_t>(planned.config.vocab_size)));
+  tokens.resize(std::min(tokens.size(), most));
+  return runner->dry_run(tokens);
+}
+
+void ModelInstance::Impl::unload() {
+  runner.reset();
+  ops.clear();
+  devices.clear();
+}
+
 ModelInstance::ModelInstance(const ModelOptions& options, const LoadObserver& observer)
     : impl_(std::make_unique<Impl>()) {
   impl_->name = display_name(options);
   impl_->platform = open_platform(options);
-  impl_->planned = prepare_plan(options, *impl_->platform);
+  impl_->place(options);
   // Text first: a missing tokenizer is found before minutes of loading.
   impl_->load_text(options);
-  Result<parallel::Plan> plan = parallel::make_plan(impl_->planned.request);
-  if (!plan) {
-    const parallel::Refusal refusal = parallel::explain_refusal(impl_->planned.request);
-    const std::string reason = parallel::to_text(refusal, impl_->planned.request, text);
-    if (refusal.reason == parallel::RefusalReason::bad_request) throw UsageFailure(reason);
-    throw DoesNotFit(reason);
-  }
-  impl_->plan = std::move(plan).value();
-  const std::string choice = choice_text(impl_->plan, impl_->planned.request.workload);
-  if (!choice.empty()) log::info("{}", std::string_view(choice).substr(0, choice.size() - 1));
   impl_->load_stages(options, observer);
+  if (const std::string defect = impl_->find_overflow(); !defect.empty()) {
+    const bool has_bf16 = impl_->devices.front()->info().has_bf16;
+    if (options.dtype != "auto" || !has_bf16)
+      fail("{}",
+           say_with("--dtype float16: {}{}",
+                    "--dtype float16：{}{}",
+                    defect,
+                    has_bf16 ? text("; use --dtype bfloat16", "；请用 --dtype bfloat16")
+                             : text("; this device has no bf16, so it cannot run this model",
+                                    "；该设备不支持 bf16，无法运行此模型")));
+    log::warn("{}",
+              say_with("f16 cannot hold this model's numbers ({}): bf16 is used instead",
+                       "f16 无法容纳此模型的数值（{}）：改用 bf16",
+                       defect));
+    impl_->unload();
+    ModelOptions wider = options;
+    wider.dtype = "bfloat16";
+    impl_->place(wider);
+    impl_->load_stages(wider, observer);
+  }
 
   engine::SchedulerConfig scheduler;
   scheduler.num_blocks = impl_->plan.num_kv_blocks;
@@ -128,6 +185,7 @@ ModelInstance::ModelInstance(const ModelOptions& options, const LoadObserver& ob
   scheduler.max_logits_rows = impl_->plan.max_logits_rows;
   scheduler.num_micro_batches = impl_->plan.num_micro_batches;
   scheduler.vocab_size = impl_->planned.config.vocab_size;
+  scheduler.first_step_id = impl_->runner->next_step_id();
   scheduler.eos_token_ids = impl_->planned.config.eos_token_ids;
   impl_->engine = std::make_unique<engine::Engine>(scheduler, *impl_->runner);
 }

@@ -170,6 +170,16 @@ void require_model_folder(const fs::path& folder) {
         folder.string());
 }
 
+/// msModelSlim's names: quant_model_weight_w8a8.safetensors, quant_model_weights-00001-of-….
+bool has_modelslim_weights(const fs::path& folder) {
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("quant_model_weight") && name.ends_with(".safetensors")) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::string process_environment(const char* name) {
@@ -243,7 +253,8 @@ std::vector<std::string> missing_parts(const fs::path& folder) {
     return fs::exists(folder / name, error);
   };
   std::vector<std::string> missing;
-  if (!has("model.safetensors") && !has("model.safetensors.index.json")) {
+  if (!has("model.safetensors") && !has("model.safetensors.index.json") &&
+      !has_modelslim_weights(folder)) {
     const bool has_pickle = has("pytorch_model.bin") || has("pytorch_model.bin.index.json");
     missing.push_back(
         has_pickle

@@ -179,6 +179,32 @@ class DescribedPlatform final : public device::Platform {
   const int num_devices_;
 };
 
+/// What the operations of these devices take beside their arguments is asked of them, where there
+/// are cards to ask; else it is an estimate.
+ops::OpsTraits measured_traits(const ModelOptions& options,
+                               device::Platform& platform,
+                               const PlannedModel& planned) {
+  ops::OpsTraits traits = ops::traits(platform.kind());
+  if (platform.kind() != device::DeviceKind::npu || planned.devices.empty() ||
+      dynamic_cast<DescribedPlatform*>(&platform) != nullptr)
+    return traits;
+  const std::unique_ptr<device::Device> card = platform.open(planned.devices.front());
+  const std::unique_ptr<ops::Ops> card_ops = ops::create_ops(*card);
+  const model::StepLimits limits{
+      .max_num_tokens = options.max_num_batched_tokens,
+      .max_num_seqs = options.max_num_seqs,
+      .max_logits_rows = std::max(parallel::PlanRequest{}.max_logits_rows, options.max_num_seqs)};
+  const std::int64_t context =
+      options.max_model_len > 0 ? options.max_model_len : planned.config.max_position_embeddings;
+  traits.scratch_bytes = card_ops->measure_scratch(
+      model::largest_step(planned.config,
+                          parallel::whole_share(model::tensor_axes(planned.config, traits)),
+                          planned.dtype,
+                          limits,
+                          context));
+  return traits;
+}
+
 }  // namespace
 
 std::unique_ptr<device::Platform> describe_platform(const ModelOptions& options,
@@ -196,7 +222,7 @@ PlannedModel prepare_plan(const ModelOptions& options,
 
   parallel::PlanRequest& request = planned.request;
   request.steps_in_flight = engine::ModelRunnerOptions{}.max_outstanding;
-  const ops::OpsTraits traits = ops::traits(platform.kind());
+  const ops::OpsTraits traits = measured_traits(options, platform, planned);
   request.axes = model::tensor_axes(planned.config, traits);
   request.sizes_of_share = [config = planned.config, dtype = planned.dtype, traits](
                                const parallel::TensorShare& share, int steps_in_flight) {

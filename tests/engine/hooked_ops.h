@@ -1,5 +1,5 @@
-// Operations of a device with a hook in front of each step's first one on every rank: for failing
-// or holding a rank at a known place.
+// Operations of a device with hooks, in front of each step's first one and behind linear layers:
+// for failing, holding or misleading a rank at a known place.
 #pragma once
 
 #include <functional>
@@ -19,6 +19,10 @@ class HookedOps final : public ops::Ops {
   explicit HookedOps(std::unique_ptr<ops::Ops> ops) : ops_(std::move(ops)) {}
   /// `hook` runs on the rank's thread, which may throw there. Set it while no step is outstanding.
   void before_layers(Hook hook) { hook_ = std::move(hook); }
+  /// `hook` may change what the layer gives.
+  using LinearHook = std::function<void(
+      device::Stream& stream, const ops::PackedLinear& weight, const ops::TensorView& out)>;
+  void after_linear(LinearHook hook) { linear_hook_ = std::move(hook); }
 
   ops::Device& device() override { return ops_->device(); }
   const ops::OpsTraits& traits() const override { return ops_->traits(); }
@@ -75,6 +79,7 @@ class HookedOps final : public ops::Ops {
               ops::TensorView bias,
               ops::TensorView out) override {
     ops_->linear(stream, x, weight, bias, out);
+    if (linear_hook_) linear_hook_(stream, weight, out);
   }
   void rotary_table(ops::Stream& stream,
                     ops::TensorView positions,
@@ -116,6 +121,7 @@ class HookedOps final : public ops::Ops {
  private:
   std::unique_ptr<ops::Ops> ops_;
   Hook hook_;
+  LinearHook linear_hook_;
 };
 
 }  // namespace fastchat::engine::testing

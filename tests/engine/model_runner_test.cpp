@@ -96,6 +96,51 @@ class RunnerFixture {
   parallel::Plan plan_;
 };
 
+// Also where the next step is enqueued already; and the step after them is not touched by it.
+TEST(ModelRunner, LogitsThatAreNoNumbersNameTheLayer) {
+  RunnerFixture fixture(2);
+  const std::unique_ptr<ModelRunner> runner = fixture.start();
+  runner->submit(fixture.step(1));
+  const StepOutput good = runner->wait();
+  ASSERT_EQ(good.error, "");
+  EXPECT_EQ(good.overflow, "");
+
+  std::atomic<bool> overflows = true;
+  fixture.ops(1).after_linear(
+      [&](device::Stream& stream, const ops::PackedLinear& weight, const ops::TensorView& out) {
+        const bool is_down = weight.in_features == 64 && weight.out_features == 32;
+        if (is_down && overflows) stream.fill(out.data(), 0xFF, out.size_bytes());
+      });
+  runner->submit(fixture.step(2));
+  runner->submit(fixture.step(3));
+  for (int i = 0; i < 2; ++i) {
+    const StepOutput bad = runner->wait();
+    EXPECT_EQ(bad.error, "");
+    EXPECT_EQ(bad.tokens, (std::vector<std::int32_t>{-1}));
+    EXPECT_NE(bad.overflow.find("the MLP of layer 1 gives"), std::string::npos) << bad.overflow;
+  }
+  overflows = false;
+  runner->submit(fixture.step(4));
+  const StepOutput again = runner->wait();
+  EXPECT_EQ(again.error, "");
+  EXPECT_EQ(again.tokens, good.tokens);
+}
+
+TEST(ModelRunner, ADryRunTakesAStepAndFindsOverflow) {
+  RunnerFixture fixture(2);
+  const std::unique_ptr<ModelRunner> runner = fixture.start();
+  EXPECT_EQ(runner->next_step_id(), 1u);
+  EXPECT_EQ(runner->dry_run({1, 2, 3}), "");
+  EXPECT_EQ(runner->next_step_id(), 2u);
+  fixture.ops(0).after_linear(
+      [](device::Stream& stream, const ops::PackedLinear& weight, const ops::TensorView& out) {
+        const bool is_attention_output = weight.in_features == 32 && weight.out_features == 32;
+        if (is_attention_output) stream.fill(out.data(), 0xFF, out.size_bytes());
+      });
+  const std::string defect = runner->dry_run({1, 2, 3});
+  EXPECT_NE(defect.find("the attention of layer 0 gives"), std::string::npos) << defect;
+}
+
 TEST(ModelRunner, AStepThatWasBeingEnqueuedWhenAnotherFailedIsNotTrusted) {
   RunnerFixture fixture(1);
   const std::unique_ptr<ModelRunner> runner = fixture.start();

@@ -9,6 +9,7 @@
 
 #include "tests/demo/answers.h"
 #include "tests/demo/compare.h"
+#include "tests/demo/overflow_folder.h"
 
 namespace fastchat::demo_test {
 namespace {
@@ -47,7 +48,10 @@ double npu_tolerance(const Numbers& numbers) {
   return numbers.quantization == Quantization::w8a8 ? rounding + 0.4 : rounding;
 }
 
-bool all_prompts() { return std::getenv("FASTCHAT_SLOW_TESTS") != nullptr; }
+bool all_prompts() {
+  const char* const slow = std::getenv("FASTCHAT_SLOW_TESTS");
+  return slow != nullptr && *slow != 0;
+}
 
 class NpuDemo : public testing::TestWithParam<Numbers> {};
 
@@ -110,6 +114,41 @@ TEST(NpuModel, TensorModeAndF32AreRefusedWithWhatToDo) {
   } catch (const Failure& failure) {
     EXPECT_NE(std::string(failure.what()).find("float16"), std::string::npos) << failure.what();
   }
+}
+
+// f16 is the default on cards; these have bf16 too.
+TEST(NpuModel, SwitchesToBf16WhereF16Overflows) {
+  const OverflowFolder folder;
+  serve::ModelOptions options = on_cards(2, ParallelMode::layer, {"auto", Quantization::none});
+  options.model_path = folder.path();
+  serve::ModelInstance model(options, {});
+  EXPECT_EQ(model.planned().dtype, device::DType::bf16);
+  const std::vector<std::int32_t> prompt = {1, 2, 3};
+  const Answer answer = generate(model, {prompt}, greedy()).front();
+  EXPECT_EQ(answer.error, "");
+  EXPECT_FALSE(answer.tokens.empty());
+  options.dtype = "float16";
+  EXPECT_THROW(serve::ModelInstance(options, {}), Failure);
+}
+
+TEST(NpuModel, StaysInF16WhereItHasRoom) {
+  const serve::ModelInstance model(on_cards(1, ParallelMode::layer, {"auto", Quantization::none}),
+                                   {});
+  EXPECT_EQ(model.planned().dtype, device::DType::f16);
+}
+
+// The planner's scratch is what phase 1 says, not a guess.
+TEST(NpuModel, ScratchIsMeasured) {
+  serve::ModelOptions small = on_cards(1, ParallelMode::layer, {"float16", Quantization::none});
+  serve::ModelOptions large = small;
+  large.max_num_seqs = 128;
+  const auto fixed_bytes = [](const serve::ModelOptions& options) {
+    const std::unique_ptr<device::Platform> platform = serve::open_platform(options);
+    return serve::prepare_plan(options, *platform).request.sizes.fixed_bytes;
+  };
+  EXPECT_LT(fixed_bytes(small), std::uint64_t{256} << 20);
+  EXPECT_GT(fixed_bytes(small), std::uint64_t{1} << 20);
+  EXPECT_GE(fixed_bytes(large), fixed_bytes(small));
 }
 
 }  // namespace

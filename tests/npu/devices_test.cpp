@@ -1,13 +1,16 @@
 // `fastchat devices` on emulated cards, as typed; and the thread of a card near its card.
 #include <sched.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstdio>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -25,11 +28,16 @@ struct Ran {
   std::string output;
 };
 
-Ran devices(const std::string& environment, const std::string& arguments) {
+Ran fastchat(const std::string& environment,
+             const std::string& arguments,
+             const std::string& input = {}) {
   // No search for leaks: the emulator's threads run until the end, as CANN's do.
-  const std::string command = "2>&1 </dev/null ASAN_OPTIONS=\"$ASAN_OPTIONS:detect_leaks=0\" env " +
-                              environment + " '" FASTCHAT_BINARY "' devices --device npu " +
-                              arguments;
+  const std::string command =
+      fmt::format("printf '{}' | ASAN_OPTIONS=\"$ASAN_OPTIONS:detect_leaks=0\" env {} '{}' {} 2>&1",
+                  input,
+                  environment,
+                  FASTCHAT_BINARY,
+                  arguments);
   std::FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) return {};
   Ran ran;
@@ -39,6 +47,10 @@ Ran devices(const std::string& environment, const std::string& arguments) {
   const int status = pclose(pipe);
   ran.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   return ran;
+}
+
+Ran devices(const std::string& environment, const std::string& arguments) {
+  return fastchat(environment, "devices --device npu " + arguments);
 }
 
 /// The npu's part of the JSON.
@@ -79,6 +91,49 @@ TEST(NpuDevices, SayWhenOthersHoldACardsMemory) {
   EXPECT_EQ(codes(npu), std::vector<std::string>{"memory_held"}) << npu.dump(2);
   EXPECT_NE(devices(environment, "").output.find("! card 1: 40.00 GiB of 64.00 GiB"),
             std::string::npos);
+}
+
+// The planner takes what each card has free now.
+TEST(NpuDevices, PlansLeaveOthersWhatTheyHold) {
+  const auto plan = [](const std::string& taken) {
+    const Ran ran = fastchat("FASTCHAT_EMULATOR_MEMORY=32GiB FASTCHAT_EMULATOR_TAKEN=" + taken,
+                             "plan --shape qwen2-7b --device npu --num-gpus 2 --parallel layer "
+                             "--max-model-len 8192 --json 2>/dev/null");
+    EXPECT_EQ(ran.status, 0) << ran.output;
+    return json::parse(ran.output, nullptr, false)["devices"];
+  };
+  const json alone = plan("0,0");
+  const json beside = plan("0,26GiB");
+  ASSERT_EQ(beside.size(), 2u);
+  EXPECT_LT(beside[1]["num_layers"], alone[1]["num_layers"]);
+  const double held = beside[1]["weight_bytes"].get<double>() +
+                      beside[1]["kv_bytes"].get<double>() +
+                      beside[1]["workspace_bytes"].get<double>();
+  EXPECT_LE(held, 6.0 * (1 << 30));
+}
+
+// The operator's command: four cards work, and the others are left alone in every respect.
+TEST(NpuDevices, CardsThatAreNotVisibleStayUntouched) {
+  const std::string report =
+      testing::TempDir() + "fastchat_report_" + std::to_string(::getpid()) + ".json";
+  const Ran ran = fastchat(
+      "FASTCHAT_EMULATOR_CARDS=8 ASCEND_RT_VISIBLE_DEVICES=4,5,6,7 "
+      "FASTCHAT_EMULATOR_REPORT=" +
+          report,
+      "cli --model-path " FASTCHAT_SOURCE_DIR
+      "/models/demo --num-gpus 4 --device npu --max-model-len 512",
+      "What is the capital of France?\\n");
+  EXPECT_EQ(ran.status, 0) << ran.output;
+  EXPECT_NE(ran.output.find("Paris"), std::string::npos) << ran.output;
+  std::ifstream file(report);
+  const json cards = json::parse(file, nullptr, false)["cards"];
+  ASSERT_EQ(cards.size(), 8u) << ran.output;
+  for (std::size_t card = 0; card < 8; ++card) {
+    SCOPED_TRACE(cards[card].dump());
+    for (const char* key : {"peak_bytes", "touched_bytes", "streams_created", "operations_run"})
+      EXPECT_EQ(cards[card].at(key).get<double>() > 0, card >= 4) << key;
+  }
+  std::remove(report.c_str());
 }
 
 TEST(NpuDevices, SayWhatHidesEveryCard) {

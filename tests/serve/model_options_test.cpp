@@ -145,8 +145,7 @@ TEST(ModelOptions, NonsenseIsRefusedWithTheFlagsName) {
 }
 
 TEST(ModelOptions, FlagsOfFastChatThatComeLaterSaySo) {
-  for (const char* flag : {"--load-8bit",
-                           "--cpu-offloading",
+  for (const char* flag : {"--cpu-offloading",
                            "--gptq-act-order",
                            "--enable-exllama",
                            "--exllama-cache-8bit",
@@ -163,15 +162,29 @@ TEST(ModelOptions, FlagsOfFastChatThatComeLaterSaySo) {
                            "--xft-max-seq-len",
                            "--xft-dtype"})
     expect_refused({flag, "4"}, flag);
-  expect_refused({"--load_8bit"}, "later version");
+  expect_refused({"--awq_ckpt", "x"}, "later version");
   expect_refused({"--exllama-gpu-split", "20,7,7"}, "--max-gpu-memory");
+}
+
+TEST(ModelOptions, WeightsInEightBits) {
+  using model::Quantization;
+  EXPECT_EQ(parse({}).options.quantization, Quantization::none);
+  EXPECT_EQ(parse({"--load-8bit"}).options.quantization, Quantization::w8a16);
+  EXPECT_EQ(parse({"--load_8bit", "--num-gpus", "4"}).options.quantization, Quantization::w8a16);
+  EXPECT_EQ(parse({"--quantization", "w8a8"}).options.quantization, Quantization::w8a8);
+  // The one that says more counts, in whichever order.
+  EXPECT_EQ(parse({"--load-8bit", "--quantization", "w8a8"}).options.quantization,
+            Quantization::w8a8);
+  EXPECT_EQ(parse({"--quantization", "w8a8", "--load-8bit"}).options.quantization,
+            Quantization::w8a8);
+  expect_refused({"--quantization", "w4a16"}, "w8a16");
 }
 
 TEST(ModelOptions, HelpShowsGroupsButNotWhatComesLater) {
   const Parsed parsed = parse({"--help"});
   EXPECT_NE(parsed.help.find("Devices"), std::string::npos);
   EXPECT_NE(parsed.help.find("--max-gpu-memory"), std::string::npos);
-  EXPECT_EQ(parsed.help.find("--load-8bit"), std::string::npos);
+  EXPECT_EQ(parsed.help.find("--awq-ckpt"), std::string::npos);
 }
 
 TEST(ModelOptions, AMisspeltFlagGetsASuggestion) {
@@ -196,7 +209,8 @@ TEST(ModelOptions, WhatIsWrongIsSaidInChinese) {
            {{"--max-gpu-memory", "x"}, "'x' 不是内存大小"},
            {{"--max-gpu-memory", "8"}, "'8' 没有单位"},
            {{"--config", "/no/such"}, "--config：无法读取 /no/such"},
-           {{"--load-8bit"}, "--load-8bit：量化权重"}})
+           {{"--quantization", "w4a16"}, "--quantization：'w4a16' 不是可选值"},
+           {{"--awq-ckpt", "x"}, "GPTQ 与 AWQ 权重"}})
     expect_refused(arguments, message);
   set_language(Language::english);
 }

@@ -65,6 +65,30 @@ TEST(PlanCommand, CardsThatAreNotHereCanBeDescribed) {
   EXPECT_NE(run(run_plan, {"--shape", "qwen2-7b", "--device", "npu"}).thrown, "");
 }
 
+TEST(PlanCommand, EightBitsHalveTheWeights) {
+  const auto weights = [](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {
+        "--shape", "qwen2-7b", "--cards", "4xAscend910B4-32GiB", "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Ran ran = run(run_plan, arguments);
+    EXPECT_EQ(ran.status, 0) << ran.err;
+    const json result = json::parse(ran.out);
+    double bytes = 0;
+    for (const json& device : result["devices"]) bytes += device["weight_bytes"].get<double>();
+    return std::pair(bytes, result["model"]["quantization"]);
+  };
+  const auto [in_16_bits, none] = weights({});
+  EXPECT_EQ(none, json::array());
+  const auto [in_8_bits, names] = weights({"--load-8bit"});
+  EXPECT_EQ(names, json::array({"w8a16"}));
+  // The embedding, a seventh of a gigabyte of numbers, stays in 16 bits; scales are small.
+  constexpr double kEmbedding = 152064.0 * 3584 * 2;
+  EXPECT_NEAR(in_8_bits, kEmbedding + (in_16_bits - kEmbedding) / 2, 0.002 * in_16_bits);
+  const Ran text = run(
+      run_plan, {"--shape", "qwen2-7b", "--cards", "Ascend910B4-32GiB", "--quantization", "w8a8"});
+  EXPECT_NE(text.out.find("weights in 8 bits (w8a8)"), std::string::npos) << text.out;
+}
+
 TEST(PlanCommand, JsonHasTheModelAndTheNumbers) {
   const Ran ran = run(run_plan,
                       {"--shape",

@@ -50,6 +50,10 @@ DeviceInfo describe_card(int index) {
                   .index = index,
                   .physical_index = physical_card(visible_cards_mask(), index)};
   info.name = soc == nullptr ? "Ascend card" : soc;
+  // The 310 family and the first 910 have none; all of 910B and 910_93 do.
+  info.has_bf16 = info.name.find("910B") != std::string::npos ||
+                  info.name.find("910_9") != std::string::npos ||
+                  info.name.find("950") != std::string::npos;
   info.details = fmt::format("card {}, CANN {}", info.physical_index, cann().version_text());
   return info;
 }

@@ -46,13 +46,19 @@ bool NpuEvent::query() {
   return status == ACL_EVENT_RECORDED_STATUS_COMPLETE;
 }
 
-NpuStream::NpuStream(NpuDevice& device) : device_(device) {
+NpuStream::NpuStream(NpuDevice& device, Mode mode) : device_(device), mode_(mode) {
   device_.bind();
+  if (mode_ == Mode::plans) {
+    // An address of the card for tensors that are never read.
+    scratch_.push_back(device_.allocate(kScratchAlignment, "planned scratch"));
+    return;
+  }
   FASTCHAT_CANN_CALL(
       aclrtCreateStreamWithConfig, &handle_, 0, ACL_STREAM_FAST_LAUNCH | ACL_STREAM_FAST_SYNC);
 }
 
 NpuStream::~NpuStream() {
+  if (mode_ == Mode::plans) return;
   try {
     device_.bind();
     // Waits for the work, which may use the scratch memory.
@@ -63,11 +69,13 @@ NpuStream::~NpuStream() {
 }
 
 void NpuStream::record(Event& event) {
+  if (mode_ == Mode::plans) return;
   device_.bind();
   FASTCHAT_CANN_CALL(aclrtRecordEvent, npu_event(event).handle(), handle_);
 }
 
 void NpuStream::wait(Event& event) {
+  if (mode_ == Mode::plans) return;
   NpuEvent& other = npu_event(event);
   if (&other.device() != &device_) {
     other.synchronize();
@@ -78,6 +86,7 @@ void NpuStream::wait(Event& event) {
 }
 
 void NpuStream::synchronize() {
+  if (mode_ == Mode::plans) return;
   device_.bind();
   FASTCHAT_CANN_CALL(aclrtSynchronizeStream, handle_);
 }
@@ -86,7 +95,7 @@ void NpuStream::copy_async(void* destination,
                            const void* source,
                            std::size_t size_bytes,
                            aclrtMemcpyKind kind) {
-  if (size_bytes == 0) return;
+  if (size_bytes == 0 || mode_ == Mode::plans) return;
   device_.bind();
   const aclError status =
       FASTCHAT_CANN(aclrtMemcpyAsync)(destination, size_bytes, source, size_bytes, kind, handle_);
@@ -122,7 +131,7 @@ void NpuStream::copy_from_peer(void* destination,
 }
 
 void NpuStream::fill(void* destination, std::uint8_t value, std::size_t size_bytes) {
-  if (size_bytes == 0) return;
+  if (size_bytes == 0 || mode_ == Mode::plans) return;
   device_.bind();
   FASTCHAT_CANN_CALL(aclrtMemsetAsync, destination, size_bytes, value, size_bytes, handle_);
 }
@@ -130,6 +139,11 @@ void NpuStream::fill(void* destination, std::uint8_t value, std::size_t size_byt
 void* NpuStream::take_scratch(std::size_t size_bytes) {
   const std::size_t padded =
       (size_bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
+  if (mode_ == Mode::plans) {
+    scratch_used_ += padded;
+    peak_scratch_bytes_ = std::max(peak_scratch_bytes_, scratch_used_);
+    return scratch_.front().data();
+  }
   if (scratch_.empty() || scratch_used_ + padded > scratch_.back().size_bytes()) {
     const std::size_t last = scratch_.empty() ? 0 : scratch_.back().size_bytes();
     scratch_.push_back(

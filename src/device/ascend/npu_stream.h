@@ -31,7 +31,12 @@ class NpuEvent final : public Event {
 
 class NpuStream final : public Stream {
  public:
-  explicit NpuStream(NpuDevice& device);
+  enum class Mode {
+    runs,
+    plans,  // operators are asked for their workspace only, copies are none: see
+            // peak_scratch_bytes()
+  };
+  explicit NpuStream(NpuDevice& device, Mode mode = Mode::runs);
   ~NpuStream() override;
   NpuStream(const NpuStream&) = delete;
   NpuStream& operator=(const NpuStream&) = delete;
@@ -60,6 +65,9 @@ class NpuStream final : public Stream {
   void release_scratch();
   /// At least `size_bytes` from now on.
   void reserve_scratch(std::size_t size_bytes);
+  Mode mode() const { return mode_; }
+  /// The most that was held at once, in Mode::plans.
+  std::size_t peak_scratch_bytes() const { return peak_scratch_bytes_; }
 
  private:
   void copy_async(void* destination,
@@ -68,7 +76,9 @@ class NpuStream final : public Stream {
                   aclrtMemcpyKind kind);
 
   NpuDevice& device_;
+  const Mode mode_;
   aclrtStream handle_ = nullptr;
+  std::size_t peak_scratch_bytes_ = 0;
   std::vector<Buffer> scratch_;   // all but the last are full; one, once it has grown enough
   std::size_t scratch_used_ = 0;  // of the last
 };

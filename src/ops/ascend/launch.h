@@ -23,6 +23,11 @@ void launch(device::ascend::NpuStream& stream,
   std::uint64_t workspace_bytes = 0;
   aclOpExecutor* executor = nullptr;
   device::ascend::check_status(phase1(arguments..., &workspace_bytes, &executor), name, "planning");
+  if (stream.mode() == device::ascend::NpuStream::Mode::plans) {
+    if (workspace_bytes > 0) stream.take_scratch(workspace_bytes);
+    FASTCHAT_CANN_CALL(aclDestroyAclOpExecutor, executor);
+    return;
+  }
   void* const workspace = workspace_bytes == 0 ? nullptr : stream.take_scratch(workspace_bytes);
   device::ascend::check_status(
       phase2(workspace, workspace_bytes, executor, stream.handle()), name, "launching");

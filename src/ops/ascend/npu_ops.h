@@ -29,6 +29,10 @@ class NpuOps final : public Ops {
   const OpsTraits& traits() const override { return traits_; }
   std::string_view name() const override { return "cann"; }
 
+  /// By phase 1 of every operator of the step.
+  std::uint64_t measure_scratch(const LargestStep& step) override;
+  void reserve_scratch(Stream& stream, const LargestStep& step) override;
+
   PackedLinear pack_linear(Stream& stream,
                            std::span<const WeightSlice> slices,
                            LinearFormat format) override;
@@ -81,6 +85,11 @@ class NpuOps final : public Ops {
                       SampleOutput output) override;
 
  private:
+  struct Scratch {
+    std::uint64_t of_stream = 0;
+    std::uint64_t of_ops = 0;  // what operations keep from step to step
+  };
+  Scratch plan_scratch(const LargestStep& step);
   /// out = x, converted, strided on both sides.
   static void convert(device::ascend::NpuStream& stream, const AclTensor& out, const AclTensor& x);
   void upload(Stream& stream,

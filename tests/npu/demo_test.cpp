@@ -74,6 +74,9 @@ TEST_P(NpuDemo, AnswersAsOnTheCpu) {
                         Way{2, ParallelMode::layer},
                         Way{4, ParallelMode::layer},
                         Way{3, ParallelMode::pipeline}}) {
+    // Pairs of numbers and ways, where not all prompts are asked.
+    const bool is_quantized = GetParam().quantization != Quantization::none;
+    if (!all_prompts() && is_quantized && (way.num_cards == 2 || way.num_cards == 3)) continue;
     SCOPED_TRACE(testing::Message() << way.num_cards << " cards, " << to_string(way.mode));
     serve::ModelInstance npu(on_cards(way.num_cards, way.mode, GetParam()), {});
     const std::vector<Answer> answers = generate(npu, prompts, greedy_with_logprobs(64));

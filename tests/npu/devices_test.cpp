@@ -96,9 +96,10 @@ TEST(NpuDevices, SayWhenOthersHoldACardsMemory) {
 // The planner takes what each card has free now.
 TEST(NpuDevices, PlansLeaveOthersWhatTheyHold) {
   const auto plan = [](const std::string& taken) {
-    const Ran ran = fastchat("FASTCHAT_EMULATOR_MEMORY=32GiB FASTCHAT_EMULATOR_TAKEN=" + taken,
-                             "plan --shape qwen2-7b --device npu --num-gpus 2 --parallel layer "
-                             "--max-model-len 8192 --json 2>/dev/null");
+    const Ran ran = fastchat(
+        "FASTCHAT_EMULATOR_CARDS=2 FASTCHAT_EMULATOR_MEMORY=32GiB FASTCHAT_EMULATOR_TAKEN=" + taken,
+        "plan --shape qwen2-7b --device npu --num-gpus 2 --parallel layer "
+        "--max-model-len 8192 --json 2>/dev/null");
     EXPECT_EQ(ran.status, 0) << ran.output;
     return json::parse(ran.output, nullptr, false)["devices"];
   };

@@ -140,9 +140,12 @@ void* NpuStream::take_scratch(std::size_t size_bytes) {
   const std::size_t padded =
       (size_bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
   if (mode_ == Mode::plans) {
+    // Far from what else is planned with: some operators refuse results that lie over inputs.
+    constexpr std::size_t kDistance = std::size_t{1} << 40;
+    void* const planned = static_cast<char*>(scratch_.front().data()) + kDistance + scratch_used_;
     scratch_used_ += padded;
     peak_scratch_bytes_ = std::max(peak_scratch_bytes_, scratch_used_);
-    return scratch_.front().data();
+    return planned;
   }
   if (scratch_.empty() || scratch_used_ + padded > scratch_.back().size_bytes()) {
     const std::size_t last = scratch_.empty() ? 0 : scratch_.back().size_bytes();

@@ -134,7 +134,8 @@ int main(int argc, char** argv) {
   };
   device::ascend::enter_cann_environment(argv);
   // Room for a help text or a plan: where it cannot be written, the last flush knows why.
-  if (isatty(STDOUT_FILENO) == 0) std::setvbuf(stdout, nullptr, _IOFBF, std::size_t{1} << 16);
+  static char output_buffer[std::size_t{1} << 16];
+  if (isatty(STDOUT_FILENO) == 0) std::setvbuf(stdout, output_buffer, _IOFBF, sizeof output_buffer);
   try {
     return serve::flush_output(serve::run(argc, argv));
   } catch (const serve::UsageFailure& error) {

@@ -345,6 +345,8 @@ struct ModelRunner::Impl {
       step.integers = device.allocate(layout.size_bytes, "step input");
       if (r == sampler()) {
         step.outputs = device.allocate(outputs.size_bytes, "step output");
+        // A step may embed what one that failed before sampling left here: always ids of tokens.
+        rank.stream->fill(step.outputs.data(), 0, outputs.size_bytes);
         step.host_outputs = device.allocate_host(outputs.size_bytes);
         step.done = device.create_event();
       }

@@ -247,6 +247,11 @@ TEST(PlanCommand, ModesThatTheSizesContradictAreRefused) {
   EXPECT_EQ(status_of({"--tensor-parallel-size", "2"}), 0);
 }
 
+void touch(const std::filesystem::path& file) {
+  const std::ofstream created(file);
+  ASSERT_TRUE(created) << file;
+}
+
 TEST(PlanCommand, FoldersThatCannotBeLoadedAreSaidToBe) {
   namespace fs = std::filesystem;
   std::string pattern = (fs::temp_directory_path() / "fastchat-test-XXXXXX").string();
@@ -261,12 +266,12 @@ TEST(PlanCommand, FoldersThatCannotBeLoadedAreSaidToBe) {
   std::string said = warnings();
   EXPECT_NE(said.find("neither model.safetensors"), std::string::npos) << said;
   EXPECT_NE(said.find("no tokenizer"), std::string::npos) << said;
-  std::ofstream(folder / "pytorch_model.bin");
-  std::ofstream(folder / "tokenizer.json");
+  touch(folder / "pytorch_model.bin");
+  touch(folder / "tokenizer.json");
   said = warnings();
   EXPECT_NE(said.find("pytorch_model.bin"), std::string::npos) << said;
   EXPECT_EQ(said.find("no tokenizer"), std::string::npos) << said;
-  std::ofstream(folder / "model.safetensors");
+  touch(folder / "model.safetensors");
   EXPECT_EQ(warnings().find("not loaded"), std::string::npos);
   fs::remove(folder / "config.json");
   EXPECT_NE(run(run_plan, {"--model-path", folder.string()}).thrown.find("no config.json in it"),

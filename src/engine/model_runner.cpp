@@ -801,8 +801,9 @@ std::string ModelRunner::dry_run(const std::vector<std::int32_t>& tokens) {
   input.sampling = {{.temperature = 0.0f}};
   impl_->submit(std::move(input));
   StepOutput output = impl_->wait();
-  std::string defect = output.error;
-  if (defect.empty() && output.tokens.front() < 0)
+  check(output.error.empty(), "{}", output.error);
+  std::string defect;
+  if (output.tokens.front() < 0)
     defect = output.overflow.empty() ? fmt::format("the logits are beyond the range of {}",
                                                    device::to_string(impl_->dtype))
                                      : output.overflow;

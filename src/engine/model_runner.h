@@ -46,8 +46,8 @@ class ModelRunner : public StepExecutor {
   int max_outstanding() const override;
 
   /// One pass over `tokens`, at most max_num_batched_tokens of them, before anything else is
-  /// submitted: empty, or what is wrong with the numbers, naming the layer. It takes step ids:
-  /// see next_step_id().
+  /// submitted: empty, or where numbers overflow, naming the layer. It takes a step id: see
+  /// next_step_id(). Throws Failure where the pass itself fails.
   std::string dry_run(const std::vector<std::int32_t>& tokens);
   /// What the next step to be submitted must have.
   std::uint64_t next_step_id() const;

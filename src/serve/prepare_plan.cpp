@@ -219,6 +219,13 @@ PlannedModel prepare_plan(const ModelOptions& options,
   planned.config = read_config(options);
   planned.dtype = resolve_dtype(options, planned.config, platform.kind());
   planned.devices = device_indices(options, platform);
+  for (const int index : planned.devices) {
+    const device::DeviceInfo info = platform.describe(index);
+    check(planned.dtype != device::DType::bf16 || info.has_bf16,
+          fmt::runtime(text("--dtype bfloat16: {} has no bf16; use --dtype float16",
+                            "--dtype bfloat16：{} 不支持 bf16；请用 --dtype float16")),
+          info.name);
+  }
 
   parallel::PlanRequest& request = planned.request;
   request.steps_in_flight = engine::ModelRunnerOptions{}.max_outstanding;

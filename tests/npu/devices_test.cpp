@@ -113,6 +113,21 @@ TEST(NpuDevices, PlansLeaveOthersWhatTheyHold) {
   EXPECT_LE(held, 6.0 * (1 << 30));
 }
 
+// Neither is a lack of memory taken for an overflow, nor bf16 for something that every card has.
+TEST(NpuDevices, ACardWithoutRoomOrBf16SaysThat) {
+  const std::string model = "cli --model-path " FASTCHAT_SOURCE_DIR
+                            "/models/demo --device npu --max-model-len 512 -m hi ";
+  const Ran full = fastchat("FASTCHAT_EMULATOR_CARDS=1 FASTCHAT_EMULATOR_MEMORY=64MiB",
+                            model + "--gpu-memory-utilization 1 --max-num-seqs 100");
+  EXPECT_NE(full.status, 0) << full.output;
+  EXPECT_EQ(full.output.find("bf16 is used instead"), std::string::npos) << full.output;
+  const Ran old_card = fastchat("FASTCHAT_EMULATOR_CARDS=1 FASTCHAT_EMULATOR_SOC=Ascend310P3",
+                                model + "--dtype bfloat16");
+  EXPECT_EQ(old_card.status, 1);
+  EXPECT_NE(old_card.output.find("has no bf16; use --dtype float16"), std::string::npos)
+      << old_card.output;
+}
+
 // The operator's command: four cards work, and the others are left alone in every respect.
 TEST(NpuDevices, CardsThatAreNotVisibleStayUntouched) {
   const std::string report =

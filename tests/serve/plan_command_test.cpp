@@ -65,6 +65,20 @@ TEST(PlanCommand, CardsThatAreNotHereCanBeDescribed) {
   EXPECT_NE(run(run_plan, {"--shape", "qwen2-7b", "--device", "npu"}).thrown, "");
 }
 
+TEST(PlanCommand, TensorModeOnCardsIsSaidNotToRunYet) {
+  const std::vector<std::string> cards = {
+      "--shape", "qwen2-7b", "--cards", "4xAscend910B4-32GiB", "--parallel"};
+  const auto said = [&](const std::string& mode) {
+    std::vector<std::string> arguments = cards;
+    arguments.push_back(mode);
+    return run(run_plan, arguments).out.find("does not run on npu in this version") !=
+           std::string::npos;
+  };
+  EXPECT_TRUE(said("auto"));
+  EXPECT_TRUE(said("tensor"));
+  EXPECT_FALSE(said("layer"));
+}
+
 TEST(PlanCommand, EightBitsHalveTheWeights) {
   const auto weights = [](const std::vector<std::string>& more) {
     std::vector<std::string> arguments = {

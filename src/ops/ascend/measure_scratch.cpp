@@ -150,9 +150,11 @@ std::uint64_t NpuOps::measure_scratch(const LargestStep& step) {
   return scratch.of_stream + scratch.of_ops;
 }
 
+// The mask too, which would else be made when KV has taken what is left.
 void NpuOps::reserve_scratch(Stream& stream, const LargestStep& step) {
-  device::ascend::npu_stream(stream, "reserve_scratch")
-      .reserve_scratch(plan_scratch(step).of_stream);
+  NpuStream& npu = device::ascend::npu_stream(stream, "reserve_scratch");
+  npu.reserve_scratch(plan_scratch(step).of_stream);
+  causal_mask(npu);
 }
 
 }  // namespace fastchat::ops::ascend

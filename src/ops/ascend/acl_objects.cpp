@@ -98,16 +98,17 @@ void AclTensor::create(void* data,
   for (std::size_t i = 0; i < dims.size(); ++i)
     last += std::max<std::int64_t>(dims[i] - 1, 0) * strides[i];
   const std::int64_t storage = last + 1;
-  handle_ = require_created(FASTCHAT_CANN(aclCreateTensor)(dims.data(),
-                                                           dims.size(),
-                                                           dtype,
-                                                           strides.data(),
-                                                           offset,
-                                                           ACL_FORMAT_ND,
-                                                           &storage,
-                                                           1,
-                                                           reinterpret_cast<void*>(base)),
-                            "aclCreateTensor");
+  handle_ =
+      require_created(FASTCHAT_CANN(aclCreateTensor)(dims.data(),
+                                                     dims.size(),
+                                                     dtype,
+                                                     strides.data(),
+                                                     offset,
+                                                     ACL_FORMAT_ND,
+                                                     &storage,
+                                                     1,
+                                                     static_cast<char*>(data) - (address - base)),
+                      "aclCreateTensor");
 }
 
 void AclTensor::reset() noexcept {

@@ -159,12 +159,12 @@ ModelInstance::ModelInstance(const ModelOptions& options, const LoadObserver& ob
     const bool has_bf16 = impl_->devices.front()->info().has_bf16;
     if (options.dtype != "auto" || !has_bf16)
       fail("{}",
-           say_with("--dtype float16: {}{}",
-                    "--dtype float16：{}{}",
+           say_with("f16 cannot hold this model's numbers: {}{}",
+                    "f16 无法容纳此模型的数值：{}{}",
                     defect,
                     has_bf16 ? text("; use --dtype bfloat16", "；请用 --dtype bfloat16")
-                             : text("; this device has no bf16, so it cannot run this model",
-                                    "；该设备不支持 bf16，无法运行此模型")));
+                             : text("; this device has no bf16; --device cpu can run this model",
+                                    "；该设备不支持 bf16；可用 --device cpu 运行此模型")));
     log::warn("{}",
               say_with("f16 cannot hold this model's numbers ({}): bf16 is used instead",
                        "f16 无法容纳此模型的数值（{}）：改用 bf16",

@@ -179,21 +179,23 @@ class DescribedPlatform final : public device::Platform {
   const int num_devices_;
 };
 
+bool is_described(const device::Platform& platform) {
+  return dynamic_cast<const DescribedPlatform*>(&platform) != nullptr;
+}
+
 /// What the operations of these devices take beside their arguments is asked of them, where there
 /// are cards to ask; else it is an estimate.
 ops::OpsTraits measured_traits(const ModelOptions& options,
                                device::Platform& platform,
                                const PlannedModel& planned) {
+  const parallel::PlanRequest& request = planned.request;
   ops::OpsTraits traits = ops::traits(platform.kind());
-  if (platform.kind() != device::DeviceKind::npu || planned.devices.empty() ||
-      dynamic_cast<DescribedPlatform*>(&platform) != nullptr)
-    return traits;
+  if (platform.kind() != device::DeviceKind::npu || is_described(platform)) return traits;
   const std::unique_ptr<device::Device> card = platform.open(planned.devices.front());
   const std::unique_ptr<ops::Ops> card_ops = ops::create_ops(*card);
-  const model::StepLimits limits{
-      .max_num_tokens = options.max_num_batched_tokens,
-      .max_num_seqs = options.max_num_seqs,
-      .max_logits_rows = std::max(parallel::PlanRequest{}.max_logits_rows, options.max_num_seqs)};
+  const model::StepLimits limits{.max_num_tokens = request.max_num_batched_tokens,
+                                 .max_num_seqs = request.max_num_seqs,
+                                 .max_logits_rows = request.max_logits_rows};
   const std::int64_t context =
       options.max_model_len > 0 ? options.max_model_len : planned.config.max_position_embeddings;
   traits.scratch_bytes = card_ops->measure_scratch(
@@ -229,6 +231,9 @@ PlannedModel prepare_plan(const ModelOptions& options,
 
   parallel::PlanRequest& request = planned.request;
   request.steps_in_flight = engine::ModelRunnerOptions{}.max_outstanding;
+  request.max_num_batched_tokens = options.max_num_batched_tokens;
+  request.max_num_seqs = options.max_num_seqs;
+  request.max_logits_rows = std::max(request.max_logits_rows, options.max_num_seqs);
   const ops::OpsTraits traits = measured_traits(options, platform, planned);
   request.axes = model::tensor_axes(planned.config, traits);
   request.sizes_of_share = [config = planned.config, dtype = planned.dtype, traits](
@@ -240,14 +245,10 @@ PlannedModel prepare_plan(const ModelOptions& options,
   request.sizes =
       request.sizes_of_share(parallel::whole_share(request.axes), request.steps_in_flight);
   // Cards that are here have no collectives yet; described ones may plan for them.
-  request.has_collectives =
-      platform.kind() != device::DeviceKind::npu || dynamic_cast<DescribedPlatform*>(&platform);
+  request.has_collectives = platform.kind() != device::DeviceKind::npu || is_described(platform);
   request.parallel = options.parallel.request;
   request.devices = device_budgets(options, platform, planned.devices, memory);
   request.kv_cache_bytes = options.kv_cache_bytes;
-  request.max_num_batched_tokens = options.max_num_batched_tokens;
-  request.max_num_seqs = options.max_num_seqs;
-  request.max_logits_rows = std::max(request.max_logits_rows, options.max_num_seqs);
   request.memory_utilization = options.gpu_memory_utilization;
   request.shared_memory = platform.kind() == device::DeviceKind::cpu;
   choose_context(options, planned.config, request);

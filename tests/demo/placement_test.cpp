@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "tests/demo/answers.h"
+#include "tests/demo/promise.h"
 
 namespace fastchat::demo_test {
 namespace {
@@ -79,36 +80,7 @@ TEST_F(PlacementPromise, APlanThatAnEvenSplitWouldOverflowCompletesThePromisedCo
   EXPECT_EQ(model.plan().placement.stages[0].num_layers, 3);
   EXPECT_EQ(model.plan().max_model_len, kContext);
 
-  std::vector<std::int32_t> prompt(kContext - 16);
-  for (std::size_t i = 0; i < prompt.size(); ++i)
-    prompt[i] = static_cast<std::int32_t>(1 + i * 7919 % 4095);
-  engine::SamplingParams sampling;
-  sampling.temperature = 0;
-  sampling.ignore_eos = true;
-  const Answer answer = generate(model, {prompt}, sampling).front();
-  EXPECT_EQ(answer.finish_reason, engine::FinishReason::length) << answer.error;
-  EXPECT_EQ(prompt.size() + answer.tokens.size(), static_cast<std::size_t>(kContext));
-
-  // One token more: the engine refuses the request, the planner the promise.
-  sampling.max_tokens = 1;
-  prompt.resize(kContext, 1);
-  const auto refused = model.engine().submit(
-      {.prompt = prompt, .sampling = sampling, .listener = std::make_shared<Collector>()});
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, ErrorCode::context_too_long);
-  EXPECT_NE(refused.error().message.find("2048"), std::string::npos) << refused.error().message;
-
-  serve::ModelOptions beyond = tight;
-  beyond.max_model_len = kContext + 1;
-  try {
-    serve::ModelInstance impossible(beyond, {});
-    FAIL() << "a context of " << beyond.max_model_len << " was promised";
-  } catch (const OutOfMemory& failure) {
-    FAIL() << "refused by an allocation: " << failure.what();
-  } catch (const Failure& failure) {
-    EXPECT_NE(std::string(failure.what()).find("--max-model-len"), std::string::npos)
-        << failure.what();
-  }
+  expect_context_and_no_more(model, tight, kContext);
 }
 
 // Random models on random devices in every mode: what the planner promises runs, to the end of the

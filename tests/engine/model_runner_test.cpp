@@ -141,6 +141,31 @@ TEST(ModelRunner, ADryRunTakesAStepAndFindsOverflow) {
   EXPECT_NE(defect.find("the attention of layer 0 gives"), std::string::npos) << defect;
 }
 
+// What else may go wrong is not taken for an overflow: not in a dry run, and not while the layer is
+// looked for.
+TEST(ModelRunner, FailuresAreNotTakenForOverflow) {
+  RunnerFixture fixture(2);
+  const std::unique_ptr<ModelRunner> runner = fixture.start();
+  fixture.ops(0).before_layers([](device::Stream&) { throw Failure("no room"); });
+  EXPECT_THROW(runner->dry_run({1, 2, 3}), Failure);
+
+  int num_passes = 0;
+  fixture.ops(0).before_layers([&](device::Stream&) {
+    if (++num_passes > 1) throw Failure("no room");
+  });
+  fixture.ops(1).before_layers([](device::Stream&) {});
+  fixture.ops(1).after_linear(
+      [](device::Stream& stream, const ops::PackedLinear& weight, const ops::TensorView& out) {
+        const bool is_head = weight.out_features == 64 && weight.in_features == 32 &&
+                             out.dtype() == device::DType::f32 && out.rows() == 1;
+        if (is_head) stream.fill(out.data(), 0xFF, out.size_bytes());
+      });
+  const std::string defect = runner->dry_run({1, 2, 3});
+  EXPECT_EQ(num_passes, 2);
+  EXPECT_EQ(defect.find("no room"), std::string::npos) << defect;
+  EXPECT_NE(defect.find("the logits are beyond the range"), std::string::npos) << defect;
+}
+
 TEST(ModelRunner, AStepThatWasBeingEnqueuedWhenAnotherFailedIsNotTrusted) {
   RunnerFixture fixture(1);
   const std::unique_ptr<ModelRunner> runner = fixture.start();

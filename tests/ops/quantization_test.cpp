@@ -33,8 +33,8 @@ TEST(Quantization, ErrorOfEveryOutputIsWithinTheBound) {
   }
 }
 
-TEST(Quantization, TwoOf255StepsOffWouldBeSeen) {
-  // The bound is no wider than it must be: weights that are rounded to 127 steps break it.
+// The bound is no wider than it must be: an error can be all of it.
+TEST(Quantization, HalfAStepOfEveryWeightIsTheWorst) {
   CpuFixture fixture;
   cases::Rig rig(*fixture.ops);
   const float weights[] = {127.0f, 0.5f, 0.5f, 0.5f};
@@ -44,7 +44,7 @@ TEST(Quantization, TwoOf255StepsOffWouldBeSeen) {
   const TensorView x = rig.upload(inputs, DType::f32, {1, 4});
   const TensorView out = rig.blank(DType::f32, {1, 1});
   rig.ops().linear(rig.stream(), x, packed, {}, out);
-  EXPECT_EQ(rig.download(out)[0], 0.0f);  // ties to even: the whole bound of 3 * 1/2 is used up
+  EXPECT_EQ(rig.download(out)[0], 0.0f);  // of 1.5: ties go to even
 }
 
 TEST(Quantization, NumbersThatAreNoneComeOutAsNone) {

@@ -69,9 +69,7 @@ void mark_positive(NpuStream& stream, const TensorView& x) {
   const AclTensor magnitude(temporary(stream, DType::f32, {x.rows(), x.dim(1)}));
   FASTCHAT_ACLNN(stream, aclnnAbs, x_tensor.get(), magnitude.get());
   FASTCHAT_ACLNN(stream, aclnnInplaceAdd, magnitude.get(), x_tensor.get(), one.get());
-  const std::int64_t dims[] = {x.rows(), x.dim(1)};
-  const AclTensor is_positive(
-      stream.take_scratch(static_cast<std::size_t>(x.rows() * x.dim(1))), ACL_BOOL, dims);
+  const AclTensor is_positive = temporary_bool(stream, {x.rows(), x.dim(1)});
   FASTCHAT_ACLNN(stream, aclnnCast, magnitude.get(), ACL_BOOL, is_positive.get());
   FASTCHAT_ACLNN(stream, aclnnCast, is_positive.get(), ACL_FLOAT, x_tensor.get());
 }
@@ -94,9 +92,7 @@ void take_back(NpuStream& stream, const AclTensor& tokens, const TensorView& log
   const AclScalar one(1.0f);
   const TensorView defect = temporary(stream, DType::f32, {logprobs.rows(), logprobs.dim(1)});
   subtract(stream, logprobs, logprobs, defect);
-  const std::int64_t dims[] = {logprobs.rows(), logprobs.dim(1)};
-  const AclTensor is_defect(
-      stream.take_scratch(static_cast<std::size_t>(dims[0] * dims[1])), ACL_BOOL, dims);
+  const AclTensor is_defect = temporary_bool(stream, {logprobs.rows(), logprobs.dim(1)});
   FASTCHAT_ACLNN(stream, aclnnCast, AclTensor(defect).get(), ACL_BOOL, is_defect.get());
   FASTCHAT_ACLNN(stream,
                  aclnnInplaceMaskedFillScalar,

@@ -22,7 +22,8 @@ class CardSampler {
   static bool can_sample(const TensorView& logits,
                          const SamplingBatch& batch,
                          const SampleOutput& output);
-  /// As Ops::sample, where can_sample(). Enqueues only.
+  /// As Ops::sample, where can_sample(). Enqueues only; of more than 64 rows that are not all
+  /// greedy the first are waited for, whose parameters' memory the others take.
   void sample(device::ascend::NpuStream& stream,
               const TensorView& logits,
               const SamplingBatch& batch,

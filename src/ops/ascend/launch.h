@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 
 #include "device/ascend/cann_error.h"
 #include "device/ascend/cann_library.h"
 #include "device/ascend/npu_stream.h"
+#include "ops/ascend/acl_objects.h"
 
 namespace fastchat::ops::ascend {
 
@@ -41,6 +43,14 @@ inline device::TensorView temporary(device::ascend::NpuStream& stream,
   std::size_t bytes = device::size_of(dtype);
   for (const std::int64_t dim : shape) bytes *= static_cast<std::size_t>(dim);
   return {stream.take_scratch(bytes), dtype, shape};
+}
+
+/// A dense temporary of BOOL, which DType does not have.
+inline AclTensor temporary_bool(device::ascend::NpuStream& stream,
+                                std::initializer_list<std::int64_t> shape) {
+  std::size_t bytes = 1;
+  for (const std::int64_t dim : shape) bytes *= static_cast<std::size_t>(dim);
+  return {stream.take_scratch(bytes), ACL_BOOL, std::span(shape.begin(), shape.size())};
 }
 
 /// Gives an operation's temporaries back when it has been enqueued.

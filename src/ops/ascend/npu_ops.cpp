@@ -86,8 +86,7 @@ void NpuOps::resolve_tokens(Stream& stream,
   const AclTensor source_tensor(sources);
   const AclTensor next(temporary(npu, DType::i32, {count}));
   FASTCHAT_ACLNN(npu, aclnnAdds, source_tensor.get(), one.get(), one.get(), next.get());
-  const std::int64_t dims[] = {count};
-  const AclTensor given(npu.take_scratch(static_cast<std::size_t>(count)), ACL_BOOL, dims);
+  const AclTensor given = temporary_bool(npu, {count});
   FASTCHAT_ACLNN(npu, aclnnCast, next.get(), ACL_BOOL, given.get());
   const AclTensor factor(temporary(npu, DType::i32, {count}));
   FASTCHAT_ACLNN(npu, aclnnCast, given.get(), ACL_INT32, factor.get());

@@ -171,8 +171,15 @@ class Device {
   /// ("weights", "kv cache", "workspace") appears in the message of the OutOfMemory it throws when
   /// the limit or the device's memory is exceeded: asked, allocated, free, total.
   Buffer allocate(std::size_t size_bytes, std::string_view purpose);
+  /// Takes this much memory from the device now, for later allocations: what they ask beyond it is
+  /// taken when they ask. Throws OutOfMemory as allocate() does. Nothing where allocating has no
+  /// price.
+  virtual void reserve(std::size_t /*size_bytes*/, std::string_view /*purpose*/) {}
   /// Host memory that this device copies fastest (pinned where that exists). Freed with the Buffer.
   virtual Buffer allocate_host(std::size_t size_bytes) = 0;
+
+  /// Whether its streams can record: see Stream::begin_capture().
+  virtual bool has_graphs() const { return false; }
 
   /// Whether copy_from_peer from `other` needs no detour through host memory.
   virtual bool can_access_peer(const Device& other) const = 0;

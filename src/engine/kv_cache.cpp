@@ -22,4 +22,8 @@ KvCache::KvCache(ops::Ops& ops,
   }
 }
 
+void KvCache::clear(device::Stream& stream) {
+  stream.fill(buffer_.data(), 0, buffer_.size_bytes());
+}
+
 }  // namespace fastchat::engine

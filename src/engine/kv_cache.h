@@ -20,6 +20,9 @@ class KvCache {
           std::int64_t num_layers,
           std::int64_t num_blocks);
 
+  /// Zeros everywhere, in stream order.
+  void clear(device::Stream& stream);
+
   std::span<const ops::KvLayer> layers() const { return layers_; }
   std::uint64_t size_bytes() const { return buffer_.size_bytes(); }
 

@@ -14,6 +14,8 @@
 #include "base/bounded_queue.h"
 #include "base/log.h"
 #include "engine/kv_cache.h"
+#include "engine/padded_step.h"
+#include "engine/recorded_steps.h"
 #include "engine/step_layout.h"
 
 namespace fastchat::engine {
@@ -75,9 +77,18 @@ struct RankStep {
   ops::Buffer host_outputs;  // host, OutputLayout; the sampler
   ops::Buffer sampled;       // device; first stage: tokens sampled by this step, copied from the
                              // sampler, unless that is this rank
+  std::optional<StepSize> padded;               // the step's input is as large as this
   std::unique_ptr<device::Event> hidden_ready;  // hidden_out is written
   std::unique_ptr<device::Event> done;          // the sampler: outputs are on the host
 };
+
+/// Logprobs of the same step, computed twice: sums over devices may round differently.
+bool agree(const std::vector<float>& a, const std::vector<float>& b) {
+  constexpr float kTolerance = 1e-2f;
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](float x, float y) {
+    return std::abs(x - y) <= kTolerance || (std::isnan(x) && std::isnan(y));
+  });
+}
 
 std::size_t num_slots(const ModelRunnerOptions& options) {
   check(options.max_outstanding >= 1,
@@ -98,6 +109,7 @@ struct ModelRunner::Impl {
     std::unique_ptr<parallel::Communicator> communicator;  // of several devices of one stage
     std::unique_ptr<model::DecoderStage> stage;
     std::unique_ptr<KvCache> kv;
+    std::unique_ptr<RecordedSteps> recorded;  // nullptr: nothing is
     std::vector<RankStep> steps;
     ops::Buffer hidden_in;                    // device; all but the first stage
     StepGate enqueued;                        // this rank has enqueued its part of a step
@@ -167,6 +179,14 @@ struct ModelRunner::Impl {
   std::int64_t max_blocks() const {
     return (plan.max_model_len + plan.kv_block_size - 1) / plan.kv_block_size;
   }
+  PaddingLimits padding() const {
+    return {.max_num_seqs = plan.max_num_seqs,
+            .max_blocks = max_blocks(),
+            .kv_block_size = plan.kv_block_size,
+            .first_spare_block = plan.num_kv_blocks};
+  }
+  /// One stage on several devices: the sampler tells the others by their communicator.
+  bool broadcasts_tokens() const { return first_ranks.size() == 1 && ranks.size() > 1; }
   /// Sources of tokens concern the first stage only, rows of logits the last.
   StepShape shape_for(std::size_t r, StepShape shape) const {
     if (!in_first_stage(r)) shape.num_source_steps = 0;
@@ -317,6 +337,8 @@ struct ModelRunner::Impl {
     device::Device& device = rank.ops->device();
     const std::uint64_t before = device.memory().allocated_bytes;
     const parallel::StagePlacement& placement = plan.placement.stages[rank.stage_index];
+    device.reserve(planned_bytes(r), "weights, KV cache and workspace");
+    if (rank.communicator) rank.communicator->connect();
     const model::StepLimits step_limits{.max_num_tokens = plan.max_num_batched_tokens,
                                         .max_num_seqs = plan.max_num_seqs,
                                         .max_logits_rows = plan.max_logits_rows};
@@ -330,8 +352,16 @@ struct ModelRunner::Impl {
                                                        weights,
                                                        progress,
                                                        rank.communicator.get());
-    rank.kv =
-        std::make_unique<KvCache>(*rank.ops, *rank.stage, placement.num_layers, plan.num_kv_blocks);
+    const bool records = options.graphs && device.has_graphs();
+    rank.kv = std::make_unique<KvCache>(*rank.ops,
+                                        *rank.stage,
+                                        placement.num_layers,
+                                        plan.num_kv_blocks + (records ? kSpareKvBlocks : 0));
+    if (records) {
+      rank.recorded = std::make_unique<RecordedSteps>();
+      // Padded steps read what nobody has written, and count it zero times.
+      rank.kv->clear(*rank.stream);
+    }
 
     const std::size_t hidden_bytes =
         limits.num_tokens * static_cast<std::size_t>(config.hidden_size) * sizeof(float);
@@ -354,11 +384,24 @@ struct ModelRunner::Impl {
         step.hidden_out = device.allocate(hidden_bytes, "hand-over of hidden states");
         step.hidden_ready = device.create_event();
       }
-      if (in_first_stage(r) && r != sampler())
+      if (in_first_stage(r) && r != sampler()) {
         step.sampled =
             device.allocate(align_up(limits.num_seqs * sizeof(std::int32_t)), "step input");
+        rank.stream->fill(step.sampled.data(), 0, step.sampled.size_bytes());
+      }
     }
     rank.allocated_bytes = device.memory().allocated_bytes - before;
+  }
+
+  /// What the plan counts for this rank and the device's allocations serve.
+  std::uint64_t planned_bytes(std::size_t r) const {
+    const Rank& rank = ranks[r];
+    const std::vector<int>& devices = plan.placement.stages[rank.stage_index].devices;
+    const parallel::DevicePlan& planned =
+        plan.devices[static_cast<std::size_t>(devices[rank.group_rank])];
+    const std::uint64_t collectives = devices.size() > 1 ? rank.ops->traits().collective_bytes : 0;
+    const std::uint64_t bytes = planned.weight_bytes + planned.kv_bytes + planned.workspace_bytes;
+    return bytes - std::min(bytes, collectives);
   }
 
   /// On the rank's thread, which alone touches the device.
@@ -372,6 +415,7 @@ struct ModelRunner::Impl {
       }
     }
     await_idle_ranks();
+    rank.recorded.reset();
     rank.steps.clear();
     rank.hidden_in.reset();
     rank.kv.reset();
@@ -425,6 +469,8 @@ struct ModelRunner::Impl {
   void find_overflow_in(std::size_t r, std::size_t slot) {
     ranks[r].overflow.clear();
     try {
+      // Numbers that are none stay in the KV cache, where a padded step would read them.
+      if (ranks[r].recorded) ranks[r].recorded->turn_off("numbers overflowed");
       enqueue_step(r, slot, Pass::find_overflow);
       ranks[r].stream->synchronize();
     } catch (const std::exception& failure) {
@@ -453,13 +499,24 @@ struct ModelRunner::Impl {
           source_steps.push_back(source.step_id);
     }
     const std::size_t num_source_steps = source_steps.size();
-    const StepShape shape = shape_for(r,
-                                      {.num_tokens = input.tokens.size(),
-                                       .num_seqs = input.context_lens.size(),
-                                       .block_table_entries = input.block_table.size(),
-                                       .num_logits = input.logits_rows.size(),
-                                       .num_targets = input.targets.size(),
-                                       .num_source_steps = num_source_steps});
+    if (pass == Pass::work) {
+      step.padded.reset();
+      if (rank.recorded && rank.recorded->is_on()) step.padded = padded_size(input, padding());
+    }
+    StepShape whole{.num_tokens = input.tokens.size(),
+                    .num_seqs = input.context_lens.size(),
+                    .block_table_entries = input.block_table.size(),
+                    .num_logits = input.logits_rows.size(),
+                    .num_targets = input.targets.size(),
+                    .num_source_steps = num_source_steps};
+    std::int64_t table_width = input.max_blocks;
+    if (step.padded) {
+      table_width = step.padded->max_blocks;
+      whole.num_tokens = whole.num_seqs = whole.num_logits =
+          static_cast<std::size_t>(step.padded->num_seqs);
+      whole.block_table_entries = whole.num_seqs * static_cast<std::size_t>(table_width);
+    }
+    const StepShape shape = shape_for(r, whole);
     const StepLayout layout(shape);
     FASTCHAT_ASSERT(layout.size_bytes <= step.staging.size_bytes(),
                     "step {} has {} bytes of input, at most {} were planned",
@@ -471,15 +528,19 @@ struct ModelRunner::Impl {
       if (!values.empty())
         std::memcpy(staging + offset, values.data(), values.size() * sizeof(std::int32_t));
     };
-    put(layout.tokens, input.tokens);
-    put(layout.positions, input.positions);
-    put(layout.slots, input.slots);
-    put(layout.query_starts, input.query_starts);
-    put(layout.context_lens, input.context_lens);
-    put(layout.block_table, input.block_table);
-    if (in_last_stage(r)) {
-      put(layout.logits_rows, input.logits_rows);
-      put(layout.targets, input.targets);
+    if (step.padded) {
+      write_padded(input, *step.padded, padding(), layout, in_last_stage(r), staging);
+    } else {
+      put(layout.tokens, input.tokens);
+      put(layout.positions, input.positions);
+      put(layout.slots, input.slots);
+      put(layout.query_starts, input.query_starts);
+      put(layout.context_lens, input.context_lens);
+      put(layout.block_table, input.block_table);
+      if (in_last_stage(r)) {
+        put(layout.logits_rows, input.logits_rows);
+        put(layout.targets, input.targets);
+      }
     }
     const std::size_t source_stride = align_up(shape.num_tokens * sizeof(std::int32_t));
     for (std::size_t i = 0; i < num_source_steps; ++i) {
@@ -504,11 +565,16 @@ struct ModelRunner::Impl {
     stage_input.attention.query_starts = integers(layout.query_starts, num_seqs + 1);
     stage_input.attention.context_lens = integers(layout.context_lens, num_seqs);
     stage_input.attention.block_table =
-        step.integers.view(DType::i32, {num_seqs, input.max_blocks}, layout.block_table);
+        step.integers.view(DType::i32, {num_seqs, table_width}, layout.block_table);
     stage_input.attention.num_seqs = num_seqs;
     stage_input.attention.host_query_starts = input.query_starts;
     stage_input.attention.host_context_lens = input.context_lens;
-    for (std::size_t i = 0; i < shape.num_seqs; ++i) {
+    if (step.padded) {
+      stage_input.attention.max_query_len = 1;
+      stage_input.attention.padded_context_len = table_width * plan.kv_block_size;
+      stage_input.attention.max_context_len = stage_input.attention.padded_context_len;
+    }
+    for (std::size_t i = 0; i < shape.num_seqs && !step.padded; ++i) {
       stage_input.attention.max_query_len = std::max<std::int64_t>(
           stage_input.attention.max_query_len, input.query_starts[i + 1] - input.query_starts[i]);
       stage_input.attention.max_context_len =
@@ -548,9 +614,23 @@ struct ModelRunner::Impl {
       rank.stage->forward(stream, stage_input);
       return;
     }
-    const model::StageOutput output = rank.stage->forward(stream, stage_input);
+    const model::StageOutput output =
+        step.padded
+            ? rank.recorded->run(
+                  {.size = *step.padded, .slot = slot_index}, *rank.stage, stream, stage_input)
+            : rank.stage->forward(stream, stage_input);
+    if (r == sampler()) choose_tokens(rank, step, input, output.logits, layout);
+    if (const auto count = static_cast<std::int64_t>(input.sampling.size());
+        broadcasts_tokens() && count > 0)
+      rank.communicator->broadcast(
+          (r == sampler() ? step.outputs : step.sampled).view(DType::i32, {count}));
     if (r == sampler()) {
-      choose_tokens(rank, step, input, output.logits, layout);
+      if (!input.logits_rows.empty())
+        stream.copy_to_host(
+            step.host_outputs.data(),
+            step.outputs.data(),
+            OutputLayout(input.logits_rows.size(), static_cast<std::size_t>(input.max_logprobs))
+                .size_bytes);
       // Recording moves the event. Ranks of the first stage that wait for its last recording do so
       // in steps before this one.
       for (std::size_t other = 0; other < ranks.size() && in_first_stage(other); ++other)
@@ -588,16 +668,18 @@ struct ModelRunner::Impl {
     Rank& rank = ranks[r];
     Rank& last = ranks[sampler()];
     const std::size_t source_slot = source_step % slots.size();
-    if (r != sampler()) last.enqueued.wait(source_step);
+    if (r != sampler() && !broadcasts_tokens()) last.enqueued.wait(source_step);
     // All rows the slot can hold: the source step's own input may have been taken and replaced
     // meanwhile.
     TensorView sampled = last.steps[source_slot].outputs.view(DType::i32, {plan.max_num_seqs});
     if (r != sampler()) {
       const TensorView local =
           rank.steps[source_slot].sampled.view(DType::i32, {plan.max_num_seqs});
-      rank.stream->wait(*last.steps[source_slot].done);
-      rank.stream->copy_from_peer(
-          local.data(), sampled.data(), last.ops->device(), sampled.size_bytes());
+      if (!broadcasts_tokens()) {
+        rank.stream->wait(*last.steps[source_slot].done);
+        rank.stream->copy_from_peer(
+            local.data(), sampled.data(), last.ops->device(), sampled.size_bytes());
+      }
       sampled = local;
     }
     rank.ops->resolve_tokens(*rank.stream, token_ids, sources, sampled);
@@ -638,7 +720,6 @@ struct ModelRunner::Impl {
                                logits.slice_rows(num_sampled, num_targets),
                                step.integers.view(DType::i32, {num_targets}, layout.targets),
                                rows(num_sampled, num_targets));
-    rank.stream->copy_to_host(step.host_outputs.data(), step.outputs.data(), outputs.size_bytes);
   }
 
   // ---- the engine thread ----
@@ -759,6 +840,7 @@ void add_step_buffers(parallel::ModelSizes& sizes,
   // Query start, context length and sampled token; the block table is the planner's own.
   sizes.step_bytes_per_sequence += depth * 3 * sizeof(std::int32_t);
   sizes.logits_bytes_per_row += depth * (2 + 3 + 2 * kMaxLogprobs) * sizeof(std::int32_t);
+  if (options.graphs) sizes.spare_kv_blocks = kSpareKvBlocks;
   // Alignment of every array, and the query starts' extra entry.
   sizes.fixed_bytes += depth * (8 + depth + 4 + 2) * kAlignment;
 }
@@ -811,6 +893,54 @@ std::string ModelRunner::dry_run(const std::vector<std::int32_t>& tokens) {
                                      : output.overflow;
   impl_->recycle(std::move(output));
   return defect;
+}
+
+std::string ModelRunner::check_graphs() {
+  if (!impl_->ranks.front().recorded) return {};
+  const int depth = impl_->options.max_outstanding;
+  StepOutput first;
+  // Every slot runs operation by operation, is recorded, and run again: the same step, whose KV is
+  // written anew each time.
+  for (int i = 0; i < 3 * depth; ++i) {
+    StepInput input;
+    input.step_id = next_step_id();
+    input.tokens = {1};
+    input.positions = {0};
+    input.slots = {0};
+    input.query_starts = {0, 1};
+    input.context_lens = {1};
+    input.block_table = {0};
+    input.max_blocks = 1;
+    input.logits_rows = {0};
+    input.sampling = {{.temperature = 0.0f}};
+    input.max_logprobs =
+        static_cast<std::int32_t>(std::min<std::int64_t>(kMaxLogprobs, impl_->config.vocab_size));
+    impl_->submit(std::move(input));
+    StepOutput output = impl_->wait();
+    check(output.error.empty(), "{}", output.error);
+    if (i == 0) {
+      first = output;
+    } else if (output.tokens != first.tokens || output.top_tokens != first.top_tokens ||
+               !agree(output.top_logprobs, first.top_logprobs)) {
+      const std::string defect =
+          fmt::format("a recorded step gives token {} with logprob {}, the step itself {} with {}",
+                      output.tokens.front(),
+                      output.top_logprobs.front(),
+                      first.tokens.front(),
+                      first.top_logprobs.front());
+      for (Impl::Rank& rank : impl_->ranks) rank.recorded->turn_off(defect);
+      return defect;
+    }
+    impl_->recycle(std::move(output));
+  }
+  return {};
+}
+
+std::uint64_t ModelRunner::num_replays() const {
+  std::uint64_t count = 0;
+  for (const Impl::Rank& rank : impl_->ranks)
+    if (rank.recorded) count += rank.recorded->num_replays();
+  return count;
 }
 
 std::vector<std::uint64_t> ModelRunner::allocated_bytes() const {

@@ -18,7 +18,13 @@ namespace fastchat::engine {
 struct ModelRunnerOptions {
   int max_outstanding = 2;  // steps in flight; each has its own staging and output memory. A
                             // pipeline needs one more than it has stages
+  /// Steps that only decode are recorded, where the devices can, and run again at the cost of one
+  /// call.
+  bool graphs = false;
 };
+
+/// KV blocks that a runner of recorded steps keeps for itself, behind those of the scheduler.
+inline constexpr std::int64_t kSpareKvBlocks = 2;
 
 /// Adds what the runner allocates beside the stages (staging, hand-over and output memory) to the
 /// planner's view of a model, so that what is counted is what is allocated.
@@ -49,8 +55,15 @@ class ModelRunner : public StepExecutor {
   /// submitted: empty, or where numbers overflow, naming the layer. It takes a step id: see
   /// next_step_id(). Throws Failure where the pass itself fails.
   std::string dry_run(const std::vector<std::int32_t>& tokens);
+  /// Before anything else is submitted, where steps are recorded: runs one such step and its
+  /// record, and compares the results. What differs, or empty; then nothing is recorded from here
+  /// on. Throws Failure where the steps themselves fail.
+  std::string check_graphs();
   /// What the next step to be submitted must have.
   std::uint64_t next_step_id() const;
+
+  /// Parts of steps that were run by their record, over all ranks.
+  std::uint64_t num_replays() const;
 
   /// Device memory held per rank, in the order of stages and of devices in a stage: weights, KV,
   /// arena and step memory together.

@@ -147,7 +147,8 @@ StageOutput DecoderStage::forward(device::Stream& stream, const StageInput& inpu
         s.weights.embedding.view(s.dtype, {config.vocab_size, s.share.hidden.count});
     const TensorView columns = residual.slice_columns(s.share.hidden.begin, s.share.hidden.count);
     s.ops.embedding(stream, table, input.token_ids, columns);
-    if (s.communicator != nullptr) s.communicator->all_gather(columns, residual);
+    if (s.communicator != nullptr)
+      s.communicator->all_gather(columns, residual, s.placement.split.hidden);
   }
   const TensorView rotary_table =
       s.arena.view(DType::f32, {num_tokens, config.rope.rotary_dim}, s.layout.rotary_table);
@@ -279,7 +280,8 @@ TensorView DecoderStage::State::logits(device::Stream& stream,
   const TensorView out = arena.view(DType::f32, {rows, width}, layout.logits);
   const TensorView mine = out.slice_columns(0, share.vocab.count);
   ops.linear(stream, row_normed, weights.head, {}, mine);
-  if (communicator != nullptr) communicator->gather(mine, collects ? out : TensorView());
+  if (communicator != nullptr)
+    communicator->gather(mine, collects ? out : TensorView(), placement.split.vocab);
   return collects ? out : TensorView();
 }
 
@@ -316,6 +318,7 @@ ops::LargestStep largest_step(const ModelConfig& config,
           .rotary_dim = config.rope.rotary_dim,
           .intermediate = share.intermediate.count,
           .vocab = config.vocab_size,
+          .group_size = share.size,
           .dtype = dtype,
           .qkv = linear_format(layer.qkv, dtype),
           .attention_output = linear_format(layer.attention_output, dtype),
@@ -377,7 +380,8 @@ parallel::ModelSizes model_sizes(const ModelConfig& config,
   sizes.vocab_size = config.vocab_size;
   sizes.activation_bytes_per_token = arena.residual_per_token + arena.per_token;
   sizes.logits_bytes_per_row = arena.per_logits_row;
-  sizes.fixed_bytes = arena.fixed + traits.scratch_bytes;
+  sizes.fixed_bytes =
+      arena.fixed + traits.scratch_bytes + (share.size > 1 ? traits.collective_bytes : 0);
   sizes.hidden_size = hidden;
   sizes.layer_flops_per_token =
       flops(heads + 2 * kv_heads, hidden) + flops(hidden, heads) + flops(3 * intermediate, hidden);

@@ -32,6 +32,7 @@ struct OpsTraits {
   std::int64_t kv_block_size = 16;          // KV positions per block
   std::uint64_t scratch_bytes =
       0;  // memory of a device that its operations may take beside the arena
+  std::uint64_t collective_bytes = 0;  // and what a group of devices takes on each of them
   /// Indices outside what they point into are harmless: embedding and gather_rows give NaN,
   /// kv_write passes over them, resolve_tokens keeps the id. Else they are the caller's error, and
   /// may end the card's work; but a sampled -1 (no token) never does: resolve_tokens makes it 0.
@@ -117,6 +118,11 @@ struct AttentionMetadata {
   /// lengths when they are enqueued.
   std::span<const std::int32_t> host_query_starts;
   std::span<const std::int32_t> host_context_lens;
+  /// > 0: what is enqueued is recorded for steps of other lengths, so nothing may be taken from the
+  /// host's arrays or the bounds above. Every sequence has one new token, the block table has rows
+  /// of this many positions, all in blocks whose numbers are finite: those past the end of a
+  /// sequence may be read, and do not count. A multiple of the block size.
+  std::int64_t padded_context_len = 0;
 };
 
 struct PagedAttentionArgs {
@@ -145,7 +151,8 @@ struct LargestStep {
   std::int64_t rotary_dim = 0;
   std::int64_t intermediate = 0;
   std::int64_t vocab = 0;
-  DType dtype = DType::f32;  // of activations and KV
+  std::int64_t group_size = 1;  // devices that compute the stage together
+  DType dtype = DType::f32;     // of activations and KV
   LinearFormat qkv;
   LinearFormat attention_output;
   LinearFormat gate_up;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "device/device.h"
+#include "parallel/placement.h"
 
 namespace fastchat::parallel {
 
@@ -19,15 +20,25 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
+  /// Before any other call, on each rank's thread: returns when all ranks are there. Throws Failure
+  /// naming the rank that is not.
+  virtual void connect() {}
+
   /// data = the sum of all ranks' data, added in the order of ranks: the same bits on every rank.
   ///   data f32 [n, width], dense, in place; equal shapes
   virtual void all_reduce(device::TensorView data) = 0;
-  /// The ranks' parts side by side in the order of ranks.
+  /// The ranks' parts side by side in the order of ranks: rank r has `columns.part(r)`.
   ///   part T [n, width of this rank], rows may be strided, may lie in its place in `out`
   ///   out  T [n, sum of widths]
-  virtual void all_gather(device::TensorView part, device::TensorView out) = 0;
+  virtual void all_gather(device::TensorView part,
+                          device::TensorView out,
+                          const AxisSplit& columns) = 0;
   /// As all_gather, on rank 0 only; `out` is empty on the others.
-  virtual void gather(device::TensorView part, device::TensorView out) = 0;
+  virtual void gather(device::TensorView part,
+                      device::TensorView out,
+                      const AxisSplit& columns) = 0;
+  /// data = rank 0's data.   i32 [n], dense, equal shapes
+  virtual void broadcast(device::TensorView data) = 0;
 
   /// What is enqueued on any rank, and what will be until reset(), fails with `reason`. For a rank
   /// that could not enqueue what the others wait for.

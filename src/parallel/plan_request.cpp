@@ -242,7 +242,7 @@ std::vector<DevicePlan> describe_split(const PlanRequest& request,
         row.has_embedding = first == 0;
         row.has_head = last == costs.num_layers();
         row.weight_bytes = costs.weights(row.device, first, last);
-        row.workspace_bytes = costs.workspace(row.device, last);
+        row.workspace_bytes = costs.workspace(row.device, first, last);
         const std::uint64_t kv_per_block = costs.kv_per_block(row.device, first, last);
         row.kv_bytes_per_token = kv_per_block / as_unsigned(block_size);
         row.kv_bytes = times(kv_per_block, as_unsigned(num_blocks));

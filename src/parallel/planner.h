@@ -23,10 +23,11 @@ struct ModelSizes {
   std::vector<std::uint64_t> layer_weight_bytes;        // per layer
   std::vector<std::uint64_t> layer_kv_bytes_per_block;  // per layer: one block of keys and values
   std::int64_t kv_block_size = 16;                      // positions per block
-  std::uint64_t embedding_bytes = 0;                    // on the first stage
-  std::uint64_t head_bytes = 0;  // on the last stage: output projection and final norm
-  bool tied_embedding = false;   // head and embedding are one tensor in the checkpoint; both are
-                                 // counted where they are
+  std::int64_t spare_kv_blocks = 0;   // beside those of sequences: what padded steps read and write
+  std::uint64_t embedding_bytes = 0;  // on the first stage
+  std::uint64_t head_bytes = 0;       // on the last stage: output projection and final norm
+  bool tied_embedding = false;  // head and embedding are one tensor in the checkpoint; both are
+                                // counted where they are
   std::int64_t vocab_size = 0;
   /// Activations of one stage: bytes per token of the step budget, per row of logits, and per
   /// sequence, plus a fixed part.

@@ -109,13 +109,15 @@ std::uint64_t StageCosts::kv_per_block(int device, int first, int last) const {
   return sum_of(member(device).kv, first, last);
 }
 
-std::uint64_t StageCosts::workspace(int device, int last) const {
+std::uint64_t StageCosts::workspace(int device, int first, int last) const {
   const Member& here = member(device);
-  return last == num_layers_ ? here.workspace_with_head : here.workspace;
+  return plus(last == num_layers_ ? here.workspace_with_head : here.workspace,
+              times(kv_per_block(device, first, last),
+                    static_cast<std::uint64_t>(here.sizes.spare_kv_blocks)));
 }
 
 std::uint64_t StageCosts::needed(int device, int first, int last, std::int64_t num_blocks) const {
-  return plus(plus(weights(device, first, last), workspace(device, last)),
+  return plus(plus(weights(device, first, last), workspace(device, first, last)),
               times(kv_per_block(device, first, last), static_cast<std::uint64_t>(num_blocks)));
 }
 

@@ -41,7 +41,7 @@ class StageCosts {
   std::uint64_t budget(int device) const { return member(device).budget; }
   std::uint64_t weights(int device, int first, int last) const;
   std::uint64_t kv_per_block(int device, int first, int last) const;
-  std::uint64_t workspace(int device, int last) const;
+  std::uint64_t workspace(int device, int first, int last) const;
   std::uint64_t needed(int device, int first, int last, std::int64_t num_blocks) const;
   /// KV blocks that the device holds beside these layers; -1 when it has no room for the layers
   /// themselves.

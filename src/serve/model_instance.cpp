@@ -100,7 +100,8 @@ void ModelInstance::Impl::load_stages(const ModelOptions& options, const LoadObs
         done_bytes += bytes;
         if (observer) observer(done_bytes, total_bytes);
       },
-      engine::ModelRunnerOptions{.max_outstanding = plan.steps_in_flight});
+      engine::ModelRunnerOptions{.max_outstanding = plan.steps_in_flight,
+                                 .graphs = planned.has_graphs});
 }
 
 void ModelInstance::Impl::place(const ModelOptions& options) {
@@ -176,6 +177,8 @@ ModelInstance::ModelInstance(const ModelOptions& options, const LoadObserver& ob
     impl_->load_stages(wider, observer);
   }
 
+  impl_->runner->check_graphs();
+
   engine::SchedulerConfig scheduler;
   scheduler.num_blocks = impl_->plan.num_kv_blocks;
   scheduler.block_size = impl_->plan.kv_block_size;
@@ -193,6 +196,7 @@ ModelInstance::ModelInstance(const ModelOptions& options, const LoadObserver& ob
 ModelInstance::~ModelInstance() = default;
 
 engine::Engine& ModelInstance::engine() { return *impl_->engine; }
+engine::ModelRunner& ModelInstance::runner() { return *impl_->runner; }
 const parallel::Plan& ModelInstance::plan() const { return impl_->plan; }
 const PlannedModel& ModelInstance::planned() const { return impl_->planned; }
 const model::ModelConfig& ModelInstance::config() const { return impl_->planned.config; }

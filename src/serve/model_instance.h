@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/model_runner.h"
 #include "model/model_config.h"
 #include "parallel/planner.h"
 #include "serve/model_options.h"
@@ -24,6 +25,7 @@ struct PlannedModel {
   model::ModelConfig config;
   device::DType dtype = device::DType::f32;
   std::vector<int> devices;
+  bool has_graphs = false;  // decode steps are to be recorded, where the device can
   parallel::PlanRequest request;
 };
 PlannedModel prepare_plan(const ModelOptions& options, device::Platform& platform);
@@ -38,6 +40,7 @@ class ModelInstance {
   ~ModelInstance();
 
   engine::Engine& engine();
+  engine::ModelRunner& runner();
   const parallel::Plan& plan() const;
   const PlannedModel& planned() const;
   const model::ModelConfig& config() const;

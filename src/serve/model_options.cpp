@@ -295,6 +295,13 @@ void add_device_group(CLI::App& app, ModelOptions& options) {
              "每个设备最多使用的内存，例如 13Gib；或每个设备一个值：8GiB,16GiB"))
       ->type_name("SIZE[,…]")
       ->group(group);
+  app.add_flag("--enforce-eager",
+               options.enforce_eager,
+               say("start every operation of every step by itself: slower on npu, where decode "
+                   "steps are else recorded once and run again by one call",
+                   "逐个启动每一步的每个算子：在 npu "
+                   "上更慢；默认情况下，解码步骤只记录一次，之后一次调用即可重放"))
+      ->group(group);
   app.add_option("--gpu-memory-utilization",
                  options.gpu_memory_utilization,
                  say("share of the free memory to use where --max-gpu-memory sets no limit",

@@ -45,6 +45,7 @@ struct ModelOptions {
       0;  // --max-model-len: 0 = what the model was made for, or as much of it as fits
   std::int64_t max_num_batched_tokens = 512;
   std::int64_t max_num_seqs = 16;
+  bool enforce_eager = false;  // --enforce-eager: steps are not recorded
   std::string dtype = "auto";  // --dtype auto|float32|float16|bfloat16
   // --quantization none|w8a16|w8a8, --load-8bit: of weights that the checkpoint has in 16 bits
   model::Quantization quantization = model::Quantization::none;

@@ -96,14 +96,6 @@ std::string heading(const ModelOptions& options,
     out +=
         say("These devices are not here: weights and KV are counted, workspace is an estimate.\n",
             "这些设备不在本机：权重与键值缓存按字节计算，工作内存为估计值。\n");
-  if (options.cards.size() > 1 && options.parallel.request.mode != parallel::ParallelMode::layer &&
-      options.parallel.request.mode != parallel::ParallelMode::pipeline)
-    out +=
-        say("Tensor mode is planned for here, but does not run on npu in this version: --parallel "
-            "layer "
-            "or pipeline shows what does.\n",
-            "此处会规划张量模式，但本版本在 npu 上还不能运行；--parallel layer 或 pipeline "
-            "给出可运行的放置方式。\n");
   if (context_reduced(options, planned))
     out +=
         say("Not all of that context fits; this is the longest that does (--max-model-len promises "

@@ -16,6 +16,7 @@
 #include "engine/model_runner.h"
 #include "model/decoder_stage.h"
 #include "ops/ops.h"
+#include "parallel/cards.h"
 #include "serve/exit_status.h"
 #include "serve/language.h"
 
@@ -81,8 +82,11 @@ void share_host_memory(std::vector<parallel::DeviceBudget>& devices, DeviceMemor
                        format_bytes(available)));
 }
 
-/// Nominal: enough to compare ways to use the devices; `fastchat bench limits` measures.
-parallel::DeviceSpeed cpu_speed(const device::DeviceInfo& info) {
+/// Nominal: enough to compare ways to use the devices; `fastchat bench limits` measures those of
+/// cpu.
+parallel::DeviceSpeed nominal_speed(const device::DeviceInfo& info) {
+  for (const parallel::Card& card : parallel::known_cards())
+    if (info.kind == card.kind && info.name == card.name) return card.speed;
   if (info.kind != device::DeviceKind::cpu || info.num_cores <= 0) return {};
   const bool shares_cores = info.num_cores < 1;
   return {.read_bytes_per_s = 12e9 * info.num_cores,
@@ -114,7 +118,7 @@ std::vector<parallel::DeviceBudget> device_budgets(const ModelOptions& options,
     budget.total_bytes = info.total_bytes;
     budget.free_bytes = info.free_bytes;
     budget.limit_bytes = limit_of_rank(options, rank);
-    budget.speed = cpu_speed(platform.describe(indices[rank]));
+    budget.speed = nominal_speed(platform.describe(indices[rank]));
     devices.push_back(budget);
   }
   if (platform.kind() == device::DeviceKind::cpu) {
@@ -198,12 +202,15 @@ ops::OpsTraits measured_traits(const ModelOptions& options,
                                  .max_logits_rows = request.max_logits_rows};
   const std::int64_t context =
       options.max_model_len > 0 ? options.max_model_len : planned.config.max_position_embeddings;
-  traits.scratch_bytes = card_ops->measure_scratch(
+  ops::LargestStep step =
       model::largest_step(planned.config,
                           parallel::whole_share(model::tensor_axes(planned.config, traits)),
                           planned.dtype,
                           limits,
-                          context));
+                          context);
+  // However the cards will share the tensors, or not: what their meetings take is counted.
+  step.group_size = static_cast<std::int64_t>(planned.devices.size());
+  traits.scratch_bytes = card_ops->measure_scratch(step);
   return traits;
 }
 
@@ -236,16 +243,17 @@ PlannedModel prepare_plan(const ModelOptions& options,
   request.max_logits_rows = std::max(request.max_logits_rows, options.max_num_seqs);
   const ops::OpsTraits traits = measured_traits(options, platform, planned);
   request.axes = model::tensor_axes(planned.config, traits);
-  request.sizes_of_share = [config = planned.config, dtype = planned.dtype, traits](
-                               const parallel::TensorShare& share, int steps_in_flight) {
-    parallel::ModelSizes sizes = model::model_sizes(config, dtype, traits, share);
-    engine::add_step_buffers(sizes, config, {.max_outstanding = steps_in_flight});
-    return sizes;
-  };
+  planned.has_graphs = platform.kind() == device::DeviceKind::npu && !options.enforce_eager;
+  request.sizes_of_share =
+      [config = planned.config, dtype = planned.dtype, traits, has_graphs = planned.has_graphs](
+          const parallel::TensorShare& share, int steps_in_flight) {
+        parallel::ModelSizes sizes = model::model_sizes(config, dtype, traits, share);
+        engine::add_step_buffers(
+            sizes, config, {.max_outstanding = steps_in_flight, .graphs = has_graphs});
+        return sizes;
+      };
   request.sizes =
       request.sizes_of_share(parallel::whole_share(request.axes), request.steps_in_flight);
-  // Cards that are here have no collectives yet; described ones may plan for them.
-  request.has_collectives = platform.kind() != device::DeviceKind::npu || is_described(platform);
   request.parallel = options.parallel.request;
   request.devices = device_budgets(options, platform, planned.devices, memory);
   request.kv_cache_bytes = options.kv_cache_bytes;

@@ -67,8 +67,10 @@ TEST_P(Communication, AllReduceGivesEveryRankTheSumInTheOrderOfRanks) {
 
 TEST_P(Communication, GatherPutsPartsOfUnequalWidthSideBySide) {
   constexpr std::int64_t kRows = 3;
-  std::int64_t total = 0;
-  for (std::size_t rank = 0; rank < size(); ++rank) total += static_cast<std::int64_t>(rank) + 2;
+  AxisSplit columns{.boundaries = {0}};
+  for (std::size_t rank = 0; rank < size(); ++rank)
+    columns.boundaries.push_back(columns.boundaries.back() + static_cast<std::int64_t>(rank) + 2);
+  const std::int64_t total = columns.boundaries.back();
   std::vector<device::Buffer> outs;
   std::int64_t first = 0;
   for (std::size_t rank = 0; rank < size(); ++rank) {
@@ -79,7 +81,7 @@ TEST_P(Communication, GatherPutsPartsOfUnequalWidthSideBySide) {
     for (std::int64_t row = 0; row < kRows; ++row)
       for (std::int64_t i = 0; i < width; ++i)
         out.as<float>()[row * total + first + i] = static_cast<float>(1000 * row + first + i);
-    ends_[rank]->all_gather(out.slice_columns(first, width), out);
+    ends_[rank]->all_gather(out.slice_columns(first, width), out, columns);
     first += width;
   }
   for (std::size_t rank = 0; rank < size(); ++rank) {

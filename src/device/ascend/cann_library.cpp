@@ -23,6 +23,8 @@ constexpr FeatureRow kFeatures[] = {
     {Feature::scatter_kv, 830, "aclnnScatterPaKvCacheGetWorkspaceSize"},
     {Feature::attention_v3, 810, "aclnnFusedInferAttentionScoreV3GetWorkspaceSize"},
     {Feature::quant_matmul_v5, 830, "aclnnQuantMatmulV5GetWorkspaceSize"},
+    {Feature::graphs, 810, "aclmdlRICaptureBegin"},
+    {Feature::collectives_on_vector_cores, 810, "HcclCommInitRootInfoConfig"},
 };
 static_assert(std::size(kFeatures) == kNumFeatures);
 

@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "device/ascend/block_pool.h"
 #include "device/ascend/cann_error.h"
 #include "device/ascend/cann_library.h"
 #include "device/ascend/card_address.h"
@@ -72,9 +73,20 @@ struct CardAccount {
   std::atomic<std::uint64_t> allocated_bytes{0};
 };
 
-/// Of the thread's current card.
-MemoryInfo memory_of(const CardAccount& account) {
+/// FASTCHAT_CARD_POOL=0: every allocation is one of the runtime's own, so that tools which watch
+/// those see each use of freed memory.
+bool pools_memory() {
+  static const bool kPools = [] {
+    const char* const value = std::getenv("FASTCHAT_CARD_POOL");
+    return value == nullptr || std::strcmp(value, "0") != 0;
+  }();
+  return kPools;
+}
+
+/// Of the thread's current card; `pooled_bytes` are taken from it and not in use.
+MemoryInfo memory_of(const CardAccount& account, std::size_t pooled_bytes = 0) {
   auto [free_bytes, total_bytes] = card_memory();
+  free_bytes += pooled_bytes;
   const std::uint64_t allocated = account.allocated_bytes;
   if (const std::uint64_t limit = account.limit_bytes; limit != 0) {
     free_bytes = std::min(free_bytes, limit - std::min(limit, allocated));
@@ -100,8 +112,9 @@ class OpenNpuDevice final : public NpuDevice {
   const DeviceInfo& info() const override { return info_; }
   MemoryInfo memory() const override {
     bind();
-    return memory_of(*account_);
+    return memory_of(*account_, pooled_bytes());
   }
+  bool has_graphs() const override { return cann().has(Feature::graphs); }
 
   void prepare_thread() override {
     set_up_thread(near_cores_, fmt::format("npu.{}", info_.index));
@@ -110,6 +123,22 @@ class OpenNpuDevice final : public NpuDevice {
 
   std::unique_ptr<Stream> create_stream() override { return std::make_unique<NpuStream>(*this); }
   std::unique_ptr<Event> create_event() override { return std::make_unique<NpuEvent>(*this); }
+
+  void reserve(std::size_t size_bytes, std::string_view purpose) override {
+    if (size_bytes == 0 || !pools_memory()) return;
+    bind();
+    const std::uint64_t limit = account_->limit_bytes;
+    const bool within_limit =
+        limit == 0 ||
+        size_bytes <= limit - std::min<std::uint64_t>(limit, account_->allocated_bytes);
+    aclError status = ACL_ERROR_RT_MEMORY_ALLOCATION;
+    if (within_limit) {
+      const std::lock_guard lock(mutex_);
+      if (pool_.reserve(size_bytes)) return;
+      status = last_status_;
+    }
+    no_room(size_bytes, purpose, status);
+  }
 
   Buffer allocate_host(std::size_t size_bytes) override {
     if (size_bytes == 0) return {*this, nullptr, 0};
@@ -137,13 +166,21 @@ class OpenNpuDevice final : public NpuDevice {
     bind();
     const std::uint64_t limit = account_->limit_bytes;
     const std::uint64_t before = account_->allocated_bytes.fetch_add(size_bytes);
-    void* data = nullptr;
     const bool within_limit = limit == 0 || (before <= limit && size_bytes <= limit - before);
-    const aclError status =
-        within_limit ? FASTCHAT_CANN(aclrtMalloc)(&data, size_bytes, ACL_MEM_MALLOC_HUGE_FIRST)
-                     : ACL_ERROR_RT_MEMORY_ALLOCATION;
-    if (status == ACL_SUCCESS) return data;
+    aclError status = ACL_ERROR_RT_MEMORY_ALLOCATION;
+    if (within_limit) {
+      const std::lock_guard lock(mutex_);
+      void* const data = pools_memory() ? pool_.allocate(size_bytes) : take_block(size_bytes);
+      if (data != nullptr) return data;
+      status = last_status_;
+    }
     account_->allocated_bytes -= size_bytes;
+    no_room(size_bytes, purpose, status);
+  }
+
+  [[noreturn]] void no_room(std::size_t size_bytes,
+                            std::string_view purpose,
+                            aclError status) const {
     const MemoryInfo now = memory();
     std::string text = fmt::format(
         "npu {}: no room for {}: asked {}, allocated {}, free {} of {}; promise less context "
@@ -155,7 +192,7 @@ class OpenNpuDevice final : public NpuDevice {
         format_bytes(now.allocated_bytes),
         format_bytes(now.free_bytes),
         format_bytes(now.total_bytes));
-    if (within_limit && status != ACL_ERROR_RT_MEMORY_ALLOCATION)
+    if (status != ACL_ERROR_RT_MEMORY_ALLOCATION)
       text += "\n" + describe_failure(status, "aclrtMalloc");
     throw OutOfMemory(text);
   }
@@ -167,23 +204,39 @@ class OpenNpuDevice final : public NpuDevice {
       {
         const std::lock_guard lock(mutex_);
         is_host_block = host_blocks_.erase(data) > 0;
+        if (!is_host_block) {
+          account_->allocated_bytes -= size_bytes;
+          if (pools_memory())
+            pool_.free(data);
+          else
+            give_back(data);
+        }
       }
-      if (is_host_block) {
-        FASTCHAT_CANN_CALL(aclrtFreeHost, data);
-      } else {
-        account_->allocated_bytes -= size_bytes;
-        FASTCHAT_CANN_CALL(aclrtFree, data);
-      }
+      if (is_host_block) FASTCHAT_CANN_CALL(aclrtFreeHost, data);
     } catch (const std::exception& failure) {
       log::error("npu {}: {}", info_.index, failure.what());
     }
   }
 
  private:
+  /// nullptr: last_status_ says why. The card is the thread's.
+  void* take_block(std::size_t size_bytes) {
+    void* data = nullptr;
+    last_status_ = FASTCHAT_CANN(aclrtMalloc)(&data, size_bytes, ACL_MEM_MALLOC_HUGE_FIRST);
+    return last_status_ == ACL_SUCCESS ? data : nullptr;
+  }
+  static void give_back(void* data) { FASTCHAT_CANN_CALL(aclrtFree, data); }
+  std::size_t pooled_bytes() const {
+    const std::lock_guard lock(mutex_);
+    return pool_.free_bytes();
+  }
+
   const std::shared_ptr<CardAccount> account_;
   const std::vector<int> near_cores_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::unordered_set<void*> host_blocks_;  // of allocate_host: not on the account
+  aclError last_status_ = ACL_SUCCESS;     // of take_block
+  BlockPool pool_{[this](std::size_t size_bytes) { return take_block(size_bytes); }, give_back};
 };
 
 class NpuPlatform final : public Platform {

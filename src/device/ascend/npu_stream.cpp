@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/bytes.h"
 #include "base/log.h"
 #include "device/ascend/cann_error.h"
 #include "device/ascend/cann_library.h"
@@ -44,6 +45,21 @@ bool NpuEvent::query() {
   aclrtEventRecordedStatus status = ACL_EVENT_RECORDED_STATUS_NOT_READY;
   FASTCHAT_CANN_CALL(aclrtQueryEventStatus, handle_, &status);
   return status == ACL_EVENT_RECORDED_STATUS_COMPLETE;
+}
+
+NpuGraph::~NpuGraph() {
+  try {
+    device_.bind();
+    FASTCHAT_CANN_CALL(aclmdlRIDestroy, handle_);
+  } catch (const std::exception& failure) {
+    log::error("{}", failure.what());
+  }
+}
+
+void NpuGraph::launch(Stream& stream) {
+  NpuStream& own = npu_stream(stream, "launch");
+  device_.bind();
+  FASTCHAT_CANN_CALL(aclmdlRIExecuteAsync, handle_, own.handle());
 }
 
 NpuStream::NpuStream(NpuDevice& device, Mode mode) : device_(device), mode_(mode) {
@@ -136,6 +152,26 @@ void NpuStream::fill(void* destination, std::uint8_t value, std::size_t size_byt
   FASTCHAT_CANN_CALL(aclrtMemsetAsync, destination, size_bytes, value, size_bytes, handle_);
 }
 
+void NpuStream::begin_capture() {
+  if (!device_.has_graphs())
+    throw UnsupportedOp(
+        fmt::format("CANN {} has no graphs: 8.1 or later has", cann().version_text()));
+  FASTCHAT_ASSERT(!is_recording_, "{}", "a stream records one graph at a time");
+  device_.bind();
+  // Of this thread only: the threads of other cards go on as they like.
+  FASTCHAT_CANN_CALL(aclmdlRICaptureBegin, handle_, ACL_MODEL_RI_CAPTURE_MODE_THREAD_LOCAL);
+  is_recording_ = has_recorded_ = true;
+}
+
+std::unique_ptr<Graph> NpuStream::end_capture() {
+  FASTCHAT_ASSERT(is_recording_, "{}", "no graph is being recorded");
+  is_recording_ = false;
+  device_.bind();
+  aclmdlRI handle = nullptr;
+  FASTCHAT_CANN_CALL(aclmdlRICaptureEnd, handle_, &handle);
+  return std::make_unique<NpuGraph>(device_, handle);
+}
+
 void* NpuStream::take_scratch(std::size_t size_bytes) {
   const std::size_t padded =
       (size_bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
@@ -148,6 +184,11 @@ void* NpuStream::take_scratch(std::size_t size_bytes) {
     return planned;
   }
   if (scratch_.empty() || scratch_used_ + padded > scratch_.back().size_bytes()) {
+    if (is_recording_)
+      throw OutOfMemory(
+          fmt::format("a recorded step takes {} of scratch memory, {} were reserved",
+                      format_bytes(scratch_used_ + padded),
+                      format_bytes(scratch_.empty() ? 0 : scratch_.back().size_bytes())));
     const std::size_t last = scratch_.empty() ? 0 : scratch_.back().size_bytes();
     scratch_.push_back(
         device_.allocate(std::max({padded, 2 * last, kFirstScratchBytes}), "operations' scratch"));
@@ -164,14 +205,20 @@ void NpuStream::release_scratch() {
   std::size_t total = 0;
   for (const Buffer& part : scratch_) total += part.size_bytes();
   synchronize();
-  scratch_.clear();
+  clear_scratch();
   scratch_.push_back(device_.allocate(total, "operations' scratch"));
+}
+
+void NpuStream::clear_scratch() {
+  if (has_recorded_)
+    for (Buffer& part : scratch_) recorded_scratch_.push_back(std::move(part));
+  scratch_.clear();
 }
 
 void NpuStream::reserve_scratch(std::size_t size_bytes) {
   if (!scratch_.empty() && scratch_.back().size_bytes() >= size_bytes) return;
   synchronize();
-  scratch_.clear();
+  clear_scratch();
   scratch_used_ = 0;
   scratch_.push_back(device_.allocate(size_bytes, "operations' scratch"));
 }

@@ -29,6 +29,20 @@ class NpuEvent final : public Event {
   aclrtEvent handle_ = nullptr;
 };
 
+/// Work recorded from a stream, on the card. Destroyed before what it points into.
+class NpuGraph final : public Graph {
+ public:
+  NpuGraph(NpuDevice& device, aclmdlRI handle) : device_(device), handle_(handle) {}
+  ~NpuGraph() override;
+  NpuGraph(const NpuGraph&) = delete;
+  NpuGraph& operator=(const NpuGraph&) = delete;
+  void launch(Stream& stream) override;
+
+ private:
+  NpuDevice& device_;
+  aclmdlRI handle_;
+};
+
 class NpuStream final : public Stream {
  public:
   enum class Mode {
@@ -58,9 +72,14 @@ class NpuStream final : public Stream {
                       std::size_t size_bytes) override;
   void fill(void* destination, std::uint8_t value, std::size_t size_bytes) override;
 
+  /// The recording keeps the scratch memory that its operations were given: from the first on, more
+  /// is taken beside it.
+  void begin_capture() override;
+  std::unique_ptr<Graph> end_capture() override;
+
   /// Memory for temporaries of one operation: `size_bytes` at 64-byte alignment, valid for the work
   /// enqueued until release_scratch(). Work of a stream runs in order, so the next operation may
-  /// use the same bytes. Grows where it must. Throws OutOfMemory.
+  /// use the same bytes. Grows where it must, but not while recording. Throws OutOfMemory.
   void* take_scratch(std::size_t size_bytes);
   void release_scratch();
   /// At least `size_bytes` from now on.
@@ -74,6 +93,7 @@ class NpuStream final : public Stream {
                   const void* source,
                   std::size_t size_bytes,
                   aclrtMemcpyKind kind);
+  void clear_scratch();
 
   NpuDevice& device_;
   const Mode mode_;
@@ -81,6 +101,9 @@ class NpuStream final : public Stream {
   std::size_t peak_scratch_bytes_ = 0;
   std::vector<Buffer> scratch_;   // all but the last are full; one, once it has grown enough
   std::size_t scratch_used_ = 0;  // of the last
+  bool is_recording_ = false;
+  bool has_recorded_ = false;
+  std::vector<Buffer> recorded_scratch_;  // outgrown, but graphs use it
 };
 
 /// `stream` as a stream of an Ascend card; throws Failure naming `op` otherwise.

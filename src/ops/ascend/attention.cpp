@@ -125,7 +125,8 @@ void NpuOps::run_attention(NpuStream& stream,
                            std::span<const std::int64_t> query_lens,
                            std::span<const std::int64_t> context_lens,
                            const char* layout,
-                           bool causal) {
+                           const aclTensor* mask,
+                           std::int64_t sparse_mode) {
   const KvLayer& kv = args.kv;
   const std::int64_t block_size = traits_.kv_block_size;
   const KvTensors cache = kv_tensors(kv, block_size);
@@ -135,10 +136,8 @@ void NpuOps::run_attention(NpuStream& stream,
       AclTensor(cache.values, kv.spec.dtype, {kv.num_blocks, block_size, cache.width}));
   const AclIntArray query_array(query_lens);
   const AclIntArray context_array(context_lens);
-  aclTensor* const mask = causal ? causal_mask(stream).get() : nullptr;
   aclIntArray* const queries = query_lens.empty() ? nullptr : query_array.get();
   char* const layout_name = const_cast<char*>(layout);  // CANN's prototypes lack the const
-  const std::int64_t sparse_mode = causal ? kCausal : 0;
   // The long list of what is not used: position shift, quantization, padding, shared prefixes.
   const auto run = [&](const char* name, auto phase1, auto phase2, auto... rope) {
     launch(stream,
@@ -227,7 +226,102 @@ void NpuOps::attend(NpuStream& stream,
     context_lens.push_back(metadata.host_context_lens[static_cast<std::size_t>(i)]);
   const bool prefill = query_len > 1;
   const std::vector<std::int64_t> query_lens(prefill ? 1 : 0, query_len);
-  run_attention(stream, args, query, out, table, query_lens, context_lens, "BSH", prefill);
+  run_attention(stream,
+                args,
+                query,
+                out,
+                table,
+                query_lens,
+                context_lens,
+                "BSH",
+                prefill ? causal_mask(stream).get() : nullptr,
+                prefill ? kCausal : 0);
+}
+
+// The operator is told that every sequence fills its row of the block table, and masks by what lies
+// on the card which positions do not count: what is recorded holds for any lengths.
+void NpuOps::attend_padded(NpuStream& stream, const PagedAttentionArgs& args) {
+  const AttentionMetadata& metadata = args.metadata;
+  const std::int64_t num_seqs = metadata.num_seqs;
+  const std::int64_t padded = metadata.padded_context_len;
+  FASTCHAT_ASSERT(args.q.rows() == num_seqs && padded % traits_.kv_block_size == 0 &&
+                      padded / traits_.kv_block_size == metadata.block_table.dim(1),
+                  "paged_attention: {} queries of {} sequences over {} positions in {} blocks",
+                  args.q.rows(),
+                  num_seqs,
+                  padded,
+                  metadata.block_table.dim(1));
+  prepare_padding(stream, metadata);
+  const ScratchScope scope(stream);
+  const std::int64_t width = args.q.dim(1);
+  const AclTensor query(
+      args.q.data(), args.q.dtype(), {num_seqs, 1, width}, {args.q.row_stride(), width, 1});
+  const AclTensor out(args.out.data(), args.out.dtype(), {num_seqs, 1, width});
+  const std::int64_t mask_shape[] = {num_seqs, padded};
+  const AclTensor mask(padding_mask_.data(), ACL_BOOL, mask_shape);
+  const std::vector<std::int64_t> context_lens(static_cast<std::size_t>(num_seqs), padded);
+  run_attention(stream,
+                args,
+                query,
+                out,
+                AclTensor(metadata.block_table),
+                {},
+                context_lens,
+                "BSH",
+                mask.get(),
+                0);
+}
+
+// position + 0.5 - length is positive past the end; with its magnitude added it is 0 before, and
+// what is not 0 is true.
+void NpuOps::prepare_padding(NpuStream& stream, const AttentionMetadata& metadata) {
+  if (!padding_is_stale_) return;
+  const std::int64_t num_seqs = metadata.num_seqs;
+  const std::int64_t padded = metadata.padded_context_len;
+  reserve_padding(stream, num_seqs, padded);
+  const ScratchScope scope(stream);
+  const TensorView lengths = temporary(stream, DType::f32, {num_seqs, 1});
+  FASTCHAT_ACLNN(stream,
+                 aclnnCast,
+                 AclTensor(metadata.context_lens.data(), DType::i32, {num_seqs, 1}).get(),
+                 ACL_FLOAT,
+                 AclTensor(lengths).get());
+  const AclTensor beyond(temporary(stream, DType::f32, {num_seqs, padded}));
+  const AclTensor magnitude(temporary(stream, DType::f32, {num_seqs, padded}));
+  const AclScalar one(1.0f);
+  FASTCHAT_ACLNN(stream,
+                 aclnnSub,
+                 AclTensor(padding_positions_.data(), DType::f32, {1, padded}).get(),
+                 AclTensor(lengths).get(),
+                 one.get(),
+                 beyond.get());
+  FASTCHAT_ACLNN(stream, aclnnAbs, beyond.get(), magnitude.get());
+  FASTCHAT_ACLNN(stream, aclnnInplaceAdd, beyond.get(), magnitude.get(), one.get());
+  const std::int64_t mask_shape[] = {num_seqs, padded};
+  FASTCHAT_ACLNN(stream,
+                 aclnnCast,
+                 beyond.get(),
+                 ACL_BOOL,
+                 AclTensor(padding_mask_.data(), ACL_BOOL, mask_shape).get());
+  padding_is_stale_ = false;
+}
+
+void NpuOps::reserve_padding(NpuStream& stream, std::int64_t num_seqs, std::int64_t context_len) {
+  const auto mask_bytes = static_cast<std::size_t>(num_seqs * context_len);
+  if (padding_mask_.size_bytes() < mask_bytes) {
+    stream.synchronize();  // work of an earlier step may still read the old one
+    padding_mask_ = device_.allocate(mask_bytes, "attention mask");
+  }
+  const std::size_t position_bytes = static_cast<std::size_t>(context_len) * sizeof(float);
+  if (padding_positions_.size_bytes() >= position_bytes) return;
+  stream.synchronize();
+  padding_positions_ = device_.allocate(position_bytes, "attention mask");
+  FASTCHAT_ACLNN(stream,
+                 aclnnArange,
+                 AclScalar(0.5f).get(),
+                 AclScalar(static_cast<float>(context_len)).get(),
+                 AclScalar(1.0f).get(),
+                 AclTensor(padding_positions_.data(), DType::f32, {context_len}).get());
 }
 
 void NpuOps::attend_packed(NpuStream& stream, const PagedAttentionArgs& args) {
@@ -253,7 +347,8 @@ void NpuOps::attend_packed(NpuStream& stream, const PagedAttentionArgs& args) {
                 query_ends,
                 context_lens,
                 "TND",
-                true);
+                causal_mask(stream).get(),
+                kCausal);
 }
 
 void NpuOps::paged_attention(Stream& stream, const PagedAttentionArgs& args) {
@@ -263,6 +358,10 @@ void NpuOps::paged_attention(Stream& stream, const PagedAttentionArgs& args) {
   if (num_seqs == 0) return;
   NpuStream& npu = npu_stream(stream, "paged_attention");
   require_supported(args);
+  if (metadata.padded_context_len > 0) {
+    attend_padded(npu, args);
+    return;
+  }
   FASTCHAT_ASSERT(static_cast<std::int64_t>(metadata.host_query_starts.size()) == num_seqs + 1 &&
                       static_cast<std::int64_t>(metadata.host_context_lens.size()) == num_seqs,
                   "paged_attention: lengths of {} sequences are not known on the host",

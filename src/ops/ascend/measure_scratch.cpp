@@ -4,6 +4,7 @@
 #include <numeric>
 #include <vector>
 
+#include "ops/ascend/launch.h"
 #include "ops/ascend/npu_ops.h"
 
 namespace fastchat::ops::ascend {
@@ -11,6 +12,12 @@ namespace fastchat::ops::ascend {
 using device::ascend::NpuStream;
 
 namespace {
+
+/// What alignment of a stage's tensors costs, and the last page of their memory.
+constexpr std::uint64_t kAllocatorBytes = std::uint64_t{4} << 20;
+
+/// By which the widest part of a gather may be wider than the average.
+constexpr std::int64_t kWidestUnit = 512;
 
 /// Arguments of a step that no operator ever reads: phase 1 looks at shapes, dtypes and alignment.
 class LargestStepRun {
@@ -53,6 +60,7 @@ class LargestStepRun {
     std::vector<std::int32_t> starts(static_cast<std::size_t>(decodes) + 1);
     std::iota(starts.begin(), starts.end(), 0);
     attention(qkv, attended, kv, starts);
+    if (ops_.device().has_graphs()) attention(qkv, attended, kv, starts, padded_context());
     linear(attended, step_.attention_output, residual);
 
     const TensorView gate_up = any(step_.dtype, {tokens, 2 * step_.intermediate});
@@ -62,6 +70,10 @@ class LargestStepRun {
     linear(activated, step_.down, residual);
 
     const TensorView logits = any(DType::f32, {step_.logits_rows, step_.vocab});
+    if (step_.group_size > 1) {
+      gather(tokens, step_.hidden);
+      gather(step_.logits_rows, step_.vocab);
+    }
     ops_.gather_rows(stream_,
                      residual,
                      any(DType::i32, {step_.logits_rows}),
@@ -92,6 +104,10 @@ class LargestStepRun {
     return (step_.max_context + block_size - 1) / block_size;
   }
 
+  std::int64_t padded_context() const {
+    return blocks_of_a_sequence() * ops_.traits().kv_block_size;
+  }
+
   void linear(const TensorView& x, LinearFormat format, const TensorView& out) {
     PackedLinear weight;
     weight.storage = ops_.device().allocate(1, "measuring of workspace");
@@ -101,10 +117,19 @@ class LargestStepRun {
     ops_.linear(stream_, x, weight, any(DType::f32, {out.dim(1)}), out);
   }
 
+  /// A communicator's: what one rank sends, at most all of it, and what it gets from all.
+  void gather(std::int64_t rows, std::int64_t width) {
+    const ScratchScope scope(stream_);
+    const std::int64_t widest = width / step_.group_size + kWidestUnit;
+    temporary(stream_, DType::f32, {rows, widest});
+    temporary(stream_, DType::f32, {step_.group_size * rows, widest});
+  }
+
   void attention(const TensorView& qkv,
                  const TensorView& out,
                  const KvLayer& kv,
-                 const std::vector<std::int32_t>& starts) {
+                 const std::vector<std::int32_t>& starts,
+                 std::int64_t padded_context_len = 0) {
     const auto num_seqs = static_cast<std::int64_t>(starts.size()) - 1;
     const std::int64_t num_tokens = starts.back();
     const std::vector<std::int32_t> contexts(static_cast<std::size_t>(num_seqs),
@@ -122,7 +147,8 @@ class LargestStepRun {
                       .max_query_len = starts[1],
                       .max_context_len = step_.max_context,
                       .host_query_starts = starts,
-                      .host_context_lens = contexts},
+                      .host_context_lens = contexts,
+                      .padded_context_len = padded_context_len},
          .num_heads = step_.num_heads,
          .scale = 1.0f});
   }
@@ -142,19 +168,28 @@ NpuOps::Scratch NpuOps::plan_scratch(const LargestStep& step) {
   const Buffer memory = device_.allocate(std::size_t{1} << 16, "measuring of workspace");
   LargestStepRun(ops, stream, step, memory.data()).run();
   return {.of_stream = stream.peak_scratch_bytes(),
-          .of_ops = ops.rotation_.size_bytes() + ops.mask_.size_bytes()};
+          .of_ops = ops.rotation_.size_bytes() + ops.mask_.size_bytes() +
+                    ops.padding_mask_.size_bytes() + ops.padding_positions_.size_bytes()};
 }
 
 std::uint64_t NpuOps::measure_scratch(const LargestStep& step) {
   const Scratch scratch = plan_scratch(step);
-  return scratch.of_stream + scratch.of_ops;
+  return scratch.of_stream + scratch.of_ops + kAllocatorBytes;
 }
 
-// The mask too, which would else be made when KV has taken what is left.
+// What operations keep as well: it would else be taken when KV has all that is left, and recorded
+// steps hold on to where it lies.
 void NpuOps::reserve_scratch(Stream& stream, const LargestStep& step) {
   NpuStream& npu = device::ascend::npu_stream(stream, "reserve_scratch");
   npu.reserve_scratch(plan_scratch(step).of_stream);
   causal_mask(npu);
+  reserve_rotation(npu, step.num_tokens, step.rotary_dim, step.dtype);
+  if (device_.has_graphs()) {
+    const std::int64_t block_size = traits_.kv_block_size;
+    reserve_padding(npu,
+                    std::min(step.num_seqs, step.num_tokens),
+                    (step.max_context + block_size - 1) / block_size * block_size);
+  }
 }
 
 }  // namespace fastchat::ops::ascend

@@ -1,11 +1,27 @@
 #include "ops/ascend/npu_ops.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
 
 #include "ops/ascend/launch.h"
 #include "ops/checks.h"
 
 namespace fastchat::ops {
+
+namespace {
+
+/// HCCL_BUFFSIZE in MiB, once for each direction; 200 where it is not set.
+std::uint64_t collective_bytes() {
+  std::uint64_t mebibytes = 0;
+  if (const char* const value = std::getenv("HCCL_BUFFSIZE"); value != nullptr)
+    std::from_chars(value, value + std::strlen(value), mebibytes);
+  constexpr std::uint64_t kDefault = 200;
+  return 2 * (mebibytes == 0 ? kDefault : mebibytes) << 20;
+}
+
+}  // namespace
 
 OpsTraits npu_traits() {
   // Blocks of 128 are what every form of attention takes.
@@ -13,6 +29,7 @@ OpsTraits npu_traits() {
           .linear_column_multiple = 1,
           .kv_block_size = 128,
           .scratch_bytes = std::uint64_t{256} << 20,
+          .collective_bytes = collective_bytes(),
           .tolerates_bad_indices = false};
 }
 
@@ -355,6 +372,7 @@ void NpuOps::rotary_table(Stream& stream,
                           TensorView out) {
   check_rotary_table(positions, inverse_frequencies, out);
   rotation_is_stale_ = true;
+  padding_is_stale_ = true;
   written_table_ = out.data();
   const std::int64_t count = positions.rows();
   if (count == 0) return;
@@ -389,11 +407,8 @@ void NpuOps::prepare_rotation(NpuStream& stream, TensorView table, DType dtype) 
   const bool is_ready = !rotation_is_stale_ && rotation_table_ == table.data() &&
                         rotation_dtype_ == dtype && rotation_rows_ == rows && rotation_dim_ == dim;
   if (is_ready) return;
+  reserve_rotation(stream, rows, dim, dtype);
   const std::size_t bytes = 2 * static_cast<std::size_t>(rows * dim) * size_of(dtype);
-  if (rotation_.size_bytes() < bytes) {
-    stream.synchronize();  // work of an earlier step may still read the old one
-    rotation_ = device_.allocate(bytes, "rotary table");
-  }
   const auto fill = [&](std::int64_t source_column, std::size_t offset) {
     const std::int64_t half = dim / 2;
     char* const base = static_cast<char*>(rotation_.data()) + offset;
@@ -414,6 +429,13 @@ void NpuOps::prepare_rotation(NpuStream& stream, TensorView table, DType dtype) 
   rotation_dim_ = dim;
   rotation_dtype_ = dtype;
   rotation_rows_ = rows;
+}
+
+void NpuOps::reserve_rotation(NpuStream& stream, std::int64_t rows, std::int64_t dim, DType dtype) {
+  const std::size_t bytes = 2 * static_cast<std::size_t>(rows * dim) * size_of(dtype);
+  if (rotation_.size_bytes() >= bytes) return;
+  stream.synchronize();  // work of an earlier step may still read the old one
+  rotation_ = device_.allocate(bytes, "rotary table");
 }
 
 void NpuOps::rotary(Stream& stream, TensorView x, std::int64_t head_dim, TensorView table) {

@@ -120,6 +120,10 @@ class NpuOps final : public Ops {
                  TensorView out);
   /// Cosines and sines of the step's table as the rotary operator wants them.
   void prepare_rotation(device::ascend::NpuStream& stream, TensorView table, DType dtype);
+  void reserve_rotation(device::ascend::NpuStream& stream,
+                        std::int64_t rows,
+                        std::int64_t dim,
+                        DType dtype);
   /// Sequences [first, last), whose new tokens are one each, or one sequence of many.
   void attend(device::ascend::NpuStream& stream,
               const PagedAttentionArgs& args,
@@ -134,8 +138,17 @@ class NpuOps final : public Ops {
                      std::span<const std::int64_t> query_lens,
                      std::span<const std::int64_t> context_lens,
                      const char* layout,
-                     bool causal);
+                     const aclTensor* mask,
+                     std::int64_t sparse_mode);
   const AclTensor& causal_mask(device::ascend::NpuStream& stream);
+  /// One new token of each sequence over rows of padded_context_len positions.
+  void attend_padded(device::ascend::NpuStream& stream, const PagedAttentionArgs& args);
+  /// Makes padding_mask_ of the step's lengths, once per step.
+  void prepare_padding(device::ascend::NpuStream& stream, const AttentionMetadata& metadata);
+  /// Memory for the masks of such steps, and what they are made of.
+  void reserve_padding(device::ascend::NpuStream& stream,
+                       std::int64_t num_seqs,
+                       std::int64_t context_len);
   /// Logits of [n, vocab] on the host; waits for the stream.
   float* download_logits(device::ascend::NpuStream& stream, TensorView logits);
   struct HostOutput;
@@ -156,6 +169,10 @@ class NpuOps final : public Ops {
 
   Buffer mask_;  // i8 [2048, 2048], 1 above the diagonal
   AclTensor mask_tensor_;
+
+  Buffer padding_positions_;      // f32 [most positions]: 0.5, 1.5, …
+  Buffer padding_mask_;           // BOOL [num_seqs, padded_context_len], 1 past a sequence's end
+  bool padding_is_stale_ = true;  // a step has begun since it was made
 
   CardSampler card_sampler_;
   Buffer host_logits_;  // pinned

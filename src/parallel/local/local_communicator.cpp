@@ -176,6 +176,13 @@ void run_gather(const End& end, const TensorView& part, const TensorView& out, C
   end.meet(team);
 }
 
+void run_broadcast(const End& end, const TensorView& data, CpuTeam& team) {
+  end.publish(data);
+  end.meet(team);
+  if (end.rank != 0) std::memcpy(data.data(), end.group.published[0].data(), data.size_bytes());
+  end.meet(team);
+}
+
 class LocalCommunicator final : public Communicator {
  public:
   LocalCommunicator(std::shared_ptr<Group> group, std::size_t rank, device::CpuStream& stream)
@@ -195,10 +202,18 @@ class LocalCommunicator final : public Communicator {
           data.describe());
     stream_.enqueue([end = &end_, data](CpuTeam& team) { run_all_reduce(*end, data, team); });
   }
-  void all_gather(TensorView part, TensorView out) override { enqueue_gather(part, out); }
-  void gather(TensorView part, TensorView out) override {
+  void all_gather(TensorView part, TensorView out, const AxisSplit&) override {
+    enqueue_gather(part, out);
+  }
+  void gather(TensorView part, TensorView out, const AxisSplit&) override {
     FASTCHAT_ASSERT(out.empty() == (rank() != 0), "gather: rank 0 has the output, and no other");
     enqueue_gather(part, out);
+  }
+  void broadcast(TensorView data) override {
+    check(data.dtype() == device::DType::i32 && data.is_dense(),
+          "broadcast: data is {}, expected dense i32",
+          data.describe());
+    stream_.enqueue([end = &end_, data](CpuTeam& team) { run_broadcast(*end, data, team); });
   }
 
   void abort(const std::string& reason) override { group_->meeting.abort(reason); }

@@ -1,0 +1,80 @@
+#include "engine/recorded_steps.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace fastchat::engine {
+
+std::size_t RecordedSteps::num_graphs() const {
+  return static_cast<std::size_t>(
+      std::count_if(entries_.begin(), entries_.end(), [](const auto& entry) {
+        return entry.second.graph != nullptr;
+      }));
+}
+
+void RecordedSteps::turn_off(const std::string& why) {
+  if (is_on_ && !why.empty())
+    log::warn("decode steps are enqueued operation by operation from here on: {}", why);
+  is_on_ = false;
+}
+
+model::StageOutput RecordedSteps::run(const Key& key,
+                                      model::DecoderStage& stage,
+                                      device::Stream& stream,
+                                      const model::StageInput& input) {
+  if (!is_on_) return stage.forward(stream, input);
+  Entry& entry = entries_[key];
+  entry.last_use = ++num_uses_;
+  if (!entry.has_run) {
+    model::StageOutput output = stage.forward(stream, input);
+    entry.has_run = true;
+    return output;
+  }
+  if (!entry.graph) record(entry, stage, stream, input);
+  if (!entry.graph) return stage.forward(stream, input);
+  entry.graph->launch(stream);
+  ++num_replays_;
+  return entry.output;
+}
+
+void RecordedSteps::record(Entry& entry,
+                           model::DecoderStage& stage,
+                           device::Stream& stream,
+                           const model::StageInput& input) {
+  make_room(stream);
+  if (most_graphs_ == 0) return;
+  stream.begin_capture();
+  std::string why;
+  try {
+    entry.output = stage.forward(stream, input);
+  } catch (const std::exception& failure) {
+    why = failure.what();
+  }
+  // Ended in any case: the stream records until then.
+  try {
+    entry.graph = stream.end_capture();
+  } catch (const std::exception& failure) {
+    if (why.empty()) why = failure.what();
+  }
+  if (why.empty()) return;
+  entry.graph.reset();
+  // A card has room for so many; those it has go on to be used.
+  most_graphs_ = num_graphs();
+  log::warn("no more than {} decode steps are recorded: {}", most_graphs_, why);
+}
+
+/// The one that has not been used for longest goes.
+void RecordedSteps::make_room(device::Stream& stream) {
+  if (num_graphs() < most_graphs_) return;
+  auto oldest = entries_.end();
+  for (auto entry = entries_.begin(); entry != entries_.end(); ++entry)
+    if (entry->second.graph != nullptr &&
+        (oldest == entries_.end() || entry->second.last_use < oldest->second.last_use))
+      oldest = entry;
+  if (oldest == entries_.end()) return;
+  stream.synchronize();  // it may be running
+  oldest->second.graph.reset();
+}
+
+}  // namespace fastchat::engine

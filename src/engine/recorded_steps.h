@@ -1,0 +1,63 @@
+// A stage's decode steps, recorded once per size and run again at the cost of one call.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "engine/padded_step.h"
+#include "model/decoder_stage.h"
+
+namespace fastchat::engine {
+
+/// Of one rank; on its thread.
+class RecordedSteps {
+ public:
+  /// Steps of one size that may be outstanding read different memory: each has a record of its own.
+  struct Key {
+    StepSize size;
+    std::size_t slot = 0;
+    auto operator<=>(const Key&) const = default;
+  };
+
+  /// Runs the stage on padded input: operation by operation the first time, which loads kernels and
+  /// connects devices, then recorded. `input` is the same for equal keys. A step that cannot be
+  /// recorded runs operation by operation ever after, and `log` is told why.
+  model::StageOutput run(const Key& key,
+                         model::DecoderStage& stage,
+                         device::Stream& stream,
+                         const model::StageInput& input);
+
+  /// Records nothing more, and runs no record.
+  void turn_off(const std::string& why);
+  bool is_on() const { return is_on_; }
+  std::size_t num_graphs() const;
+  /// Steps that were run by their record. Any thread.
+  std::uint64_t num_replays() const { return num_replays_; }
+  /// Before what graphs point into goes.
+  void clear() { entries_.clear(); }
+
+ private:
+  struct Entry {
+    std::unique_ptr<device::Graph> graph;
+    model::StageOutput output;
+    bool has_run = false;
+    std::uint64_t last_use = 0;
+  };
+  void record(Entry& entry,
+              model::DecoderStage& stage,
+              device::Stream& stream,
+              const model::StageInput& input);
+  void make_room(device::Stream& stream);
+
+  std::map<Key, Entry> entries_;
+  std::size_t most_graphs_ = 96;
+  std::uint64_t num_uses_ = 0;
+  std::atomic<std::uint64_t> num_replays_{0};
+  bool is_on_ = true;
+};
+
+}  // namespace fastchat::engine

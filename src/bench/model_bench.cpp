@@ -56,7 +56,7 @@ std::vector<std::int32_t> random_prompt(std::int64_t vocab_size,
   return prompt;
 }
 
-std::shared_ptr<Timeline> submit(engine::Engine& engine,
+std::shared_ptr<Timeline> submit(engine::RequestQueue& engine,
                                  const std::vector<std::int32_t>& prompt,
                                  std::int64_t gen_len) {
   auto timeline = std::make_shared<Timeline>(gen_len);
@@ -74,7 +74,7 @@ double seconds(Clock::duration duration) { return std::chrono::duration<double>(
 
 }  // namespace
 
-double measure_prefill(engine::Engine& engine,
+double measure_prefill(engine::RequestQueue& engine,
                        std::int64_t vocab_size,
                        std::int64_t batch,
                        std::int64_t prompt_len,
@@ -92,7 +92,7 @@ double measure_prefill(engine::Engine& engine,
   return static_cast<double>(batch * prompt_len) / seconds(end - start);
 }
 
-double measure_decode(engine::Engine& engine,
+double measure_decode(engine::RequestQueue& engine,
                       std::int64_t vocab_size,
                       std::int64_t batch,
                       std::int64_t context,

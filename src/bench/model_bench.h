@@ -10,7 +10,7 @@ namespace fastchat::bench {
 
 /// Tokens per second from submitting `batch` prompts of `prompt_len` random tokens each to the last
 /// one's first token. Throws Failure when the engine refuses or fails.
-double measure_prefill(engine::Engine& engine,
+double measure_prefill(engine::RequestQueue& engine,
                        std::int64_t vocab_size,
                        std::int64_t batch,
                        std::int64_t prompt_len,
@@ -20,7 +20,7 @@ double measure_prefill(engine::Engine& engine,
 /// least one) for `gen_len` more; counted while all of them decode. The prompts are computed before
 /// and found in the prefix cache, so that all sequences start together. Throws Failure when the
 /// engine refuses or fails.
-double measure_decode(engine::Engine& engine,
+double measure_decode(engine::RequestQueue& engine,
                       std::int64_t vocab_size,
                       std::int64_t batch,
                       std::int64_t context,

@@ -44,26 +44,35 @@ struct EngineStats {
   std::uint64_t num_preemptions = 0;
 };
 
-class Engine {
+/// Where requests go: one engine, or several behind one front. Any thread.
+class RequestQueue {
+ public:
+  virtual ~RequestQueue() = default;
+  /// Queues a request. Errors: invalid_request (empty prompt, token outside the vocabulary,
+  /// parameter out of range: which, expected, found), context_too_long (the prompt, or prompt and
+  /// max_tokens, exceed config().max_model_len), overloaded, shutting_down, device_failed.
+  virtual Result<RequestId> submit(Request request) = 0;
+  /// Ends a request; its blocks are free after the outstanding steps. Unknown or finished ids are
+  /// ignored.
+  virtual void cancel(RequestId id) = 0;
+  virtual EngineStats stats() const = 0;
+  /// Of an engine: as given, but for max_num_seqs, lowered to what a step can hold, and
+  /// max_model_len, to what the blocks can.
+  virtual const SchedulerConfig& config() const = 0;
+};
+
+class Engine final : public RequestQueue {
  public:
   /// Starts the engine thread. `executor` outlives the engine.
   Engine(const SchedulerConfig& config, StepExecutor& executor);
   /// Cancels what runs, waits for outstanding steps, joins the thread. Every listener gets its last
   /// call.
-  ~Engine();
+  ~Engine() override;
 
-  /// Queues a request. Any thread. Errors: invalid_request (empty prompt, token outside the
-  /// vocabulary, parameter out of range: which, expected, found), context_too_long (the prompt, or
-  /// prompt and max_tokens, exceed config().max_model_len), overloaded, shutting_down,
-  /// device_failed.
-  Result<RequestId> submit(Request request);
-  /// Ends a request; its blocks are free after the outstanding steps. Unknown or finished ids are
-  /// ignored. Any thread.
-  void cancel(RequestId id);
-  EngineStats stats() const;
-  /// As given, but for max_num_seqs, lowered to what a step can hold, and max_model_len, to what
-  /// the blocks can.
-  const SchedulerConfig& config() const;
+  Result<RequestId> submit(Request request) override;
+  void cancel(RequestId id) override;
+  EngineStats stats() const override;
+  const SchedulerConfig& config() const override;
 
  private:
   struct Impl;

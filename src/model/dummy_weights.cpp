@@ -65,7 +65,8 @@ void generate(std::uint64_t seed, float offset, float step, Round round, std::ve
 
 class DummyWeights : public WeightSource {
  public:
-  explicit DummyWeights(device::DType dtype) : dtype_(dtype) {
+  enum class Rows : std::uint8_t { all, first };
+  DummyWeights(device::DType dtype, Rows rows) : dtype_(dtype), rows_(rows) {
     check(device::is_float(dtype),
           "dummy weights: expected f32, f16 or bf16, found {}",
           device::to_string(dtype));
@@ -80,14 +81,16 @@ class DummyWeights : public WeightSource {
     slice.rows = shape.empty() ? 1 : shape[0];
     slice.columns = 1;
     for (std::size_t i = 1; i < shape.size(); ++i) slice.columns *= shape[i];
-    slice.row_stride = slice.columns;
+    const bool repeats = rows_ == Rows::first && shape.size() > 1;
+    slice.row_stride = repeats ? 0 : slice.columns;
 
     const std::shared_ptr<Tensor> tensor = acquire(name);
     // Stages that ask for the same tensor (tied embedding and head) share it; the first one fills
     // it.
     const std::lock_guard lock(tensor->mutex);
     const std::size_t size_bytes =
-        static_cast<std::size_t>(slice.rows * slice.columns) * device::size_of(dtype_);
+        static_cast<std::size_t>((repeats ? 1 : slice.rows) * slice.columns) *
+        device::size_of(dtype_);
     if (tensor->bytes.empty()) fill(name, shape.size(), slice.columns, size_bytes, tensor->bytes);
     FASTCHAT_ASSERT(tensor->bytes.size() == size_bytes, "tensor {} asked in two shapes", name);
     slice.data = tensor->bytes.data();
@@ -144,6 +147,7 @@ class DummyWeights : public WeightSource {
   }
 
   const device::DType dtype_;
+  const Rows rows_;
   std::mutex mutex_;
   std::map<std::string, std::shared_ptr<Tensor>, std::less<>> tensors_;
 };
@@ -151,7 +155,11 @@ class DummyWeights : public WeightSource {
 }  // namespace
 
 std::unique_ptr<WeightSource> dummy_weights(device::DType dtype) {
-  return std::make_unique<DummyWeights>(dtype);
+  return std::make_unique<DummyWeights>(dtype, DummyWeights::Rows::all);
+}
+
+std::unique_ptr<WeightSource> repeated_row_weights(device::DType dtype) {
+  return std::make_unique<DummyWeights>(dtype, DummyWeights::Rows::first);
 }
 
 }  // namespace fastchat::model

@@ -70,4 +70,8 @@ std::unique_ptr<WeightSource> open_checkpoint(const std::filesystem::path& folde
 /// the Python scripts (see dummy_weights.cpp): for tests, and --load-format dummy.
 std::unique_ptr<WeightSource> dummy_weights(device::DType dtype);
 
+/// As dummy_weights, but every row of a tensor is its first one, which alone is made: for measuring
+/// the speed of devices whose memory is larger than patience.
+std::unique_ptr<WeightSource> repeated_row_weights(device::DType dtype);
+
 }  // namespace fastchat::model

@@ -136,7 +136,9 @@ void size_model(ModelBenchOptions& options) {
         options.format == "w8a8" ? model::Quantization::w8a8 : model::Quantization::w8a16;
   else if (!options.format.empty())
     options.model.dtype = options.format;
-  if (options.model.model_path.empty()) options.model.load_format = LoadFormat::dummy;
+  if (options.model.model_path.empty())
+    options.model.load_format =
+        options.model.device == "npu" ? LoadFormat::repeated_rows : LoadFormat::dummy;
 }
 
 std::optional<double> last_number(const std::string& output) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "engine/engine_group.h"
 #include "engine/model_runner.h"
 #include "model/models.h"
 #include "model/weight_source.h"
@@ -21,6 +22,7 @@ std::unique_ptr<model::WeightSource> open_weights(const ModelOptions& options,
                                                   const parallel::Placement& placement,
                                                   device::DType dtype) {
   if (options.load_format == LoadFormat::dummy) return model::dummy_weights(dtype);
+  if (options.load_format == LoadFormat::repeated_rows) return model::repeated_row_weights(dtype);
   // The ranks of a group take their parts of the same tensors; a tied embedding is used again as
   // the head.
   std::size_t group_size = 1;
@@ -45,11 +47,11 @@ struct ModelInstance::Impl {
   std::string name;
   std::unique_ptr<device::Platform> platform;
   PlannedModel planned;
-  parallel::Plan plan;
+  parallel::ReplicaPlan plan;
   std::vector<std::unique_ptr<device::Device>> devices;
   std::vector<std::unique_ptr<ops::Ops>> ops;
-  std::unique_ptr<engine::ModelRunner> runner;
-  std::unique_ptr<engine::Engine> engine;
+  std::vector<std::unique_ptr<engine::ModelRunner>> runners;  // of each copy
+  std::unique_ptr<engine::RequestQueue> engine;
   std::unique_ptr<text::Tokenizer> tokenizer;
   std::unique_ptr<text::ChatTemplate> chat_template;
 
@@ -57,12 +59,13 @@ struct ModelInstance::Impl {
   void place(const ModelOptions& options);
   void load_stages(const ModelOptions& options, const LoadObserver& observer);
   std::string find_overflow() const;
+  void start_engines();
   void unload();
 };
 
 void ModelInstance::Impl::load_text(const ModelOptions& options) {
   const std::filesystem::path folder = options.model_path;
-  const bool optional = options.load_format == LoadFormat::dummy;
+  const bool optional = options.load_format != LoadFormat::automatic;
   if (folder.empty()) return;
   Result<text::Tokenizer> read_tokenizer = text::Tokenizer::from_folder(folder);
   if (!read_tokenizer) {
@@ -80,36 +83,42 @@ void ModelInstance::Impl::load_text(const ModelOptions& options) {
 }
 
 void ModelInstance::Impl::load_stages(const ModelOptions& options, const LoadObserver& observer) {
-  std::vector<ops::Ops*> device_ops;
   for (const int index : planned.devices) {
     devices.push_back(platform->open(index));
     ops.push_back(ops::create_ops(*devices.back()));
-    device_ops.push_back(ops.back().get());
   }
-  const std::unique_ptr<model::WeightSource> weights =
-      open_weights(options, planned.config, plan.placement, planned.dtype);
-  const std::uint64_t total_bytes = weights->total_bytes();
+  // One copy after the other: the files are in the page cache from the second on.
   std::uint64_t done_bytes = 0;
-  runner = std::make_unique<engine::ModelRunner>(
-      planned.config,
-      plan,
-      planned.dtype,
-      device_ops,
-      *weights,
-      [&](std::uint64_t bytes) {
-        done_bytes += bytes;
-        if (observer) observer(done_bytes, total_bytes);
-      },
-      engine::ModelRunnerOptions{.max_outstanding = plan.steps_in_flight,
-                                 .graphs = planned.has_graphs});
+  for (const parallel::Replica& replica : plan.replicas) {
+    std::vector<ops::Ops*> device_ops;
+    for (const int position : replica.devices)
+      device_ops.push_back(ops[static_cast<std::size_t>(position)].get());
+    const std::unique_ptr<model::WeightSource> weights =
+        open_weights(options, planned.config, replica.plan.placement, planned.dtype);
+    const std::uint64_t total_bytes = weights->total_bytes() * plan.replicas.size();
+    runners.push_back(std::make_unique<engine::ModelRunner>(
+        planned.config,
+        replica.plan,
+        planned.dtype,
+        device_ops,
+        *weights,
+        [&](std::uint64_t bytes) {
+          done_bytes += bytes;
+          if (observer) observer(done_bytes, total_bytes);
+        },
+        engine::ModelRunnerOptions{.max_outstanding = replica.plan.steps_in_flight,
+                                   .graphs = planned.has_graphs}));
+  }
 }
 
 void ModelInstance::Impl::place(const ModelOptions& options) {
   planned = prepare_plan(options, *platform);
-  Result<parallel::Plan> made = parallel::make_plan(planned.request);
+  const int num_replicas = options.parallel.num_replicas;
+  Result<parallel::ReplicaPlan> made = parallel::plan_replicas(planned.request, num_replicas);
   if (!made) {
-    const parallel::Refusal refusal = parallel::explain_refusal(planned.request);
-    const std::string reason = parallel::to_text(refusal, planned.request, text);
+    const parallel::PlanRequest refused = parallel::refused_request(planned.request, num_replicas);
+    const parallel::Refusal refusal = parallel::explain_refusal(refused);
+    const std::string reason = parallel::to_text(refusal, refused, text);
     if (refusal.reason == parallel::RefusalReason::bad_request) throw UsageFailure(reason);
     throw DoesNotFit(reason);
   }
@@ -133,17 +142,20 @@ std::string ModelInstance::Impl::find_overflow() const {
     }
   }
   constexpr std::int32_t kEnough = 64;
+  const parallel::Plan& first = plan.replicas.front().plan;
   const auto most = static_cast<std::size_t>(
-      std::min<std::int64_t>({kEnough, plan.max_num_batched_tokens, plan.max_model_len}));
+      std::min<std::int64_t>({kEnough, first.max_num_batched_tokens, first.max_model_len}));
   for (std::size_t i = 0; tokens.size() < most / 2; ++i)
     tokens.push_back(
         static_cast<std::int32_t>(i * 7919 % static_cast<std::size_t>(planned.config.vocab_size)));
   tokens.resize(std::min(tokens.size(), most));
-  return runner->dry_run(tokens);
+  for (const auto& runner : runners)
+    if (std::string defect = runner->dry_run(tokens); !defect.empty()) return defect;
+  return {};
 }
 
 void ModelInstance::Impl::unload() {
-  runner.reset();
+  runners.clear();
   ops.clear();
   devices.clear();
 }
@@ -177,27 +189,43 @@ ModelInstance::ModelInstance(const ModelOptions& options, const LoadObserver& ob
     impl_->load_stages(wider, observer);
   }
 
-  impl_->runner->check_graphs();
+  impl_->start_engines();
+}
 
-  engine::SchedulerConfig scheduler;
-  scheduler.num_blocks = impl_->plan.num_kv_blocks;
-  scheduler.block_size = impl_->plan.kv_block_size;
-  scheduler.max_model_len = impl_->plan.max_model_len;
-  scheduler.max_num_batched_tokens = impl_->plan.max_num_batched_tokens;
-  scheduler.max_num_seqs = impl_->plan.max_num_seqs;
-  scheduler.max_logits_rows = impl_->plan.max_logits_rows;
-  scheduler.num_micro_batches = impl_->plan.num_micro_batches;
-  scheduler.vocab_size = impl_->planned.config.vocab_size;
-  scheduler.first_step_id = impl_->runner->next_step_id();
-  scheduler.eos_token_ids = impl_->planned.config.eos_token_ids;
-  impl_->engine = std::make_unique<engine::Engine>(scheduler, *impl_->runner);
+void ModelInstance::Impl::start_engines() {
+  std::vector<std::unique_ptr<engine::Engine>> engines;
+  for (std::size_t i = 0; i < runners.size(); ++i) {
+    const parallel::Plan& of_replica = plan.replicas[i].plan;
+    runners[i]->check_graphs();
+    engine::SchedulerConfig scheduler;
+    scheduler.num_blocks = of_replica.num_kv_blocks;
+    scheduler.block_size = of_replica.kv_block_size;
+    scheduler.max_model_len = of_replica.max_model_len;
+    scheduler.max_num_batched_tokens = of_replica.max_num_batched_tokens;
+    scheduler.max_num_seqs = of_replica.max_num_seqs;
+    scheduler.max_logits_rows = of_replica.max_logits_rows;
+    scheduler.num_micro_batches = of_replica.num_micro_batches;
+    scheduler.vocab_size = planned.config.vocab_size;
+    scheduler.first_step_id = runners[i]->next_step_id();
+    scheduler.eos_token_ids = planned.config.eos_token_ids;
+    engines.push_back(std::make_unique<engine::Engine>(scheduler, *runners[i]));
+  }
+  if (engines.size() == 1)
+    engine = std::move(engines.front());
+  else
+    engine = std::make_unique<engine::EngineGroup>(std::move(engines));
 }
 
 ModelInstance::~ModelInstance() = default;
 
-engine::Engine& ModelInstance::engine() { return *impl_->engine; }
-engine::ModelRunner& ModelInstance::runner() { return *impl_->runner; }
-const parallel::Plan& ModelInstance::plan() const { return impl_->plan; }
+engine::RequestQueue& ModelInstance::engine() { return *impl_->engine; }
+engine::ModelRunner& ModelInstance::runner(std::size_t replica) {
+  return *impl_->runners.at(replica);
+}
+const parallel::Plan& ModelInstance::plan() const { return impl_->plan.replicas.front().plan; }
+const std::vector<parallel::Replica>& ModelInstance::replicas() const {
+  return impl_->plan.replicas;
+}
 const PlannedModel& ModelInstance::planned() const { return impl_->planned; }
 const model::ModelConfig& ModelInstance::config() const { return impl_->planned.config; }
 const text::Tokenizer* ModelInstance::tokenizer() const { return impl_->tokenizer.get(); }

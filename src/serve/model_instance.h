@@ -12,6 +12,7 @@
 #include "engine/model_runner.h"
 #include "model/model_config.h"
 #include "parallel/planner.h"
+#include "parallel/replicas.h"
 #include "serve/model_options.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -39,9 +40,12 @@ class ModelInstance {
   ModelInstance(const ModelOptions& options, const LoadObserver& observer);
   ~ModelInstance();
 
-  engine::Engine& engine();
-  engine::ModelRunner& runner();
+  engine::RequestQueue& engine();
+  /// Of a copy of the model.
+  engine::ModelRunner& runner(std::size_t replica = 0);
+  /// Of the first copy of the model; the others' are alike but for what their devices have free.
   const parallel::Plan& plan() const;
+  const std::vector<parallel::Replica>& replicas() const;
   const PlannedModel& planned() const;
   const model::ModelConfig& config() const;
   /// nullptr for --load-format dummy without a folder that has a tokenizer.

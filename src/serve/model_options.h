@@ -21,7 +21,7 @@ class App;
 
 namespace fastchat::serve {
 
-enum class LoadFormat { automatic, dummy };
+enum class LoadFormat { automatic, dummy, repeated_rows };
 
 struct ModelOptions {
   std::string model_path;         // --model-path: folder in Hugging Face format, or an id until

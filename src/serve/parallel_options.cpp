@@ -58,6 +58,16 @@ void add_parallel_options(CLI::App& app, ParallelOptions& options) {
       ->check(in_range(1, 1024))
       ->type_name("T")
       ->group(group);
+  app.add_option("--data-parallel-size",
+                 options.num_replicas,
+                 say("whole copies of the model, each on its part of the devices; requests go to "
+                     "the one that\n"
+                     "knows most of their prompt or has least to do. Divides the number of devices",
+                     "模型的完整副本数，每个副本占用一部分设备；请求发给已缓存其提示最多、"
+                     "或最空闲的副本。须整除设备数"))
+      ->check(in_range(1, 1024))
+      ->type_name("D")
+      ->group(group);
   app.add_option(
          "--num-streams",
          options.workload.num_streams,
@@ -68,6 +78,20 @@ void add_parallel_options(CLI::App& app, ParallelOptions& options) {
       ->group(group);
 }
 
+namespace {
+
+/// "4 copies, each layer".
+std::string with_copies(int num_replicas, const std::string& mode) {
+  if (num_replicas == 1) return mode;
+  return say_with("{} copies (--data-parallel-size {}), each {}",
+                  "{} 个副本（--data-parallel-size {}），每个 {}",
+                  num_replicas,
+                  num_replicas,
+                  mode);
+}
+
+}  // namespace
+
 std::string mode_name(ParallelMode mode, int pipeline_size, int tensor_size) {
   if (mode == ParallelMode::pipeline && tensor_size > 1)
     return fmt::format("pipeline {} x tensor {}", pipeline_size, tensor_size);
@@ -76,10 +100,22 @@ std::string mode_name(ParallelMode mode, int pipeline_size, int tensor_size) {
   return std::string(parallel::to_string(mode));
 }
 
-std::string choice_text(const parallel::Plan& plan, const parallel::Workload& workload) {
-  if (plan.considered.size() < 2) return {};
+std::string choice_text(const parallel::ReplicaPlan& planned, const parallel::Workload& workload) {
+  const parallel::Plan& plan = planned.replicas.front().plan;
+  if (plan.considered.size() < 2 && planned.considered.size() < 2) return {};
+  const auto num_replicas = static_cast<int>(planned.replicas.size());
   std::vector<std::string> others;
   bool near_tie = false;
+  for (const parallel::ReplicaEstimate& copies : planned.considered) {
+    if (copies.num_replicas == num_replicas) continue;
+    near_tie = near_tie || (copies.fits && copies.estimated_s < plan.speed.estimated_s);
+    const std::string name = copies.num_replicas == 1
+                                 ? say("one copy", "单个副本")
+                                 : say_with("{} copies", "{} 个副本", copies.num_replicas);
+    others.push_back(copies.fits
+                         ? say_with("{}: {:.3g} s", "{}：{:.3g} 秒", name, copies.estimated_s)
+                         : say_with("{}: does not fit", "{}：放不下", name));
+  }
   for (const parallel::ModeEstimate& mode : plan.considered) {
     if (mode.fits && mode.estimated_s == plan.speed.estimated_s && mode.mode == plan.mode) continue;
     near_tie = near_tie || (mode.fits && mode.estimated_s < plan.speed.estimated_s);
@@ -96,7 +132,9 @@ std::string choice_text(const parallel::Plan& plan, const parallel::Workload& wo
       near_tie ? "--parallel auto：选择 {}，对 {} 个请求（{} + {} token）属于最快之列：估计 {:.3g} "
                  "秒；{}"
                : "--parallel auto：选择 {}，对 {} 个请求（{} + {} token）估计最快：{:.3g} 秒；{}",
-      mode_name(plan.mode, static_cast<int>(plan.placement.stages.size()), plan.tensor_size),
+      with_copies(
+          num_replicas,
+          mode_name(plan.mode, static_cast<int>(plan.placement.stages.size()), plan.tensor_size)),
       workload.num_streams,
       workload.prompt_len,
       workload.gen_len,

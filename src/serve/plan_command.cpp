@@ -170,29 +170,31 @@ int run_plan(int argc, char** argv) {
   const std::unique_ptr<device::Platform> platform = platform_for_plan(options);
   const PlannedModel planned = prepare_plan(options, *platform, DeviceMemory::as_limits);
   const parallel::PlanRequest& request = planned.request;
-  const Result<parallel::Plan> plan = parallel::make_plan(request);
+  const int num_replicas = options.parallel.num_replicas;
+  const Result<parallel::ReplicaPlan> plan = parallel::plan_replicas(request, num_replicas);
   if (plan) {
     if (as_json) {
-      nlohmann::json result = parallel::to_json(*plan, request);
+      nlohmann::json result = parallel::to_json(*plan);
       add_model(options, planned, result);
       fmt::print("{}\n", result.dump(2));
     } else {
       fmt::print("{}{}",
                  heading(options, planned, platform->unavailable_reason()),
-                 parallel::to_text(*plan, request, text));
+                 parallel::to_text(*plan, text));
       fmt::print("{}", choice_text(*plan, request.workload));
     }
     return 0;
   }
 
-  const parallel::Refusal refusal = parallel::explain_refusal(request);
+  const parallel::PlanRequest refused = parallel::refused_request(request, num_replicas);
+  const parallel::Refusal refusal = parallel::explain_refusal(refused);
   fmt::print(stderr,
              "{}{}\n",
              text("fastchat plan: ", "fastchat plan："),
-             parallel::to_text(refusal, request, text));
+             parallel::to_text(refusal, refused, text));
   if (refusal.reason == parallel::RefusalReason::bad_request) return kUsage;
   if (as_json) {
-    nlohmann::json result = parallel::to_json(refusal, request);
+    nlohmann::json result = parallel::to_json(refusal, refused);
     add_model(options, planned, result);
     fmt::print("{}\n", result.dump(2));
   }

@@ -17,6 +17,7 @@
 #include "model/decoder_stage.h"
 #include "ops/ops.h"
 #include "parallel/cards.h"
+#include "parallel/replicas.h"
 #include "serve/exit_status.h"
 #include "serve/language.h"
 
@@ -150,7 +151,9 @@ void choose_context(const ModelOptions& options,
     return;
   }
   request.max_model_len = made_for;
-  const std::int64_t fits = parallel::largest_model_len(request);
+  // Of copies, the first stands for all.
+  const std::int64_t fits = parallel::largest_model_len(
+      parallel::request_of_replica(request, std::max(options.parallel.num_replicas, 1), 0));
   if (fits >= made_for) return;
   request.max_model_len = std::clamp(fits, std::min(kLeastAutomaticContext, made_for), made_for);
   if (fits >= request.max_model_len)
@@ -235,6 +238,18 @@ PlannedModel prepare_plan(const ModelOptions& options,
                             "--dtype bfloat16：{} 不支持 bf16；请用 --dtype float16")),
           info.name);
   }
+
+  const auto num_devices = static_cast<int>(planned.devices.size());
+  if (const int copies = options.parallel.num_replicas;
+      copies > 0 && (copies > num_devices || num_devices % copies != 0))
+    throw UsageFailure(
+        say_with("--data-parallel-size {}: {} device(s) cannot be shared equally by {} copies; use "
+                 "a divisor "
+                 "of the number of devices",
+                 "--data-parallel-size {}：{} 个设备不能平均分给 {} 个副本；请用设备数的约数",
+                 copies,
+                 num_devices,
+                 copies));
 
   parallel::PlanRequest& request = planned.request;
   request.steps_in_flight = engine::ModelRunnerOptions{}.max_outstanding;

@@ -45,7 +45,7 @@ class Collector : public engine::OutputListener {
 };
 
 /// Submits all prompts at once and waits for all; `sampling` applies to each.
-inline std::vector<Answer> generate(engine::Engine& engine,
+inline std::vector<Answer> generate(engine::RequestQueue& engine,
                                     const std::vector<std::vector<std::int32_t>>& prompts,
                                     const engine::SamplingParams& sampling) {
   std::vector<std::shared_ptr<Collector>> collectors;

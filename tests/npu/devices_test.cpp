@@ -117,7 +117,7 @@ TEST(NpuDevices, PlansLeaveOthersWhatTheyHold) {
 TEST(NpuDevices, ACardWithoutRoomOrBf16SaysThat) {
   const std::string model = "cli --model-path " FASTCHAT_SOURCE_DIR
                             "/models/demo --device npu --max-model-len 512 -m hi ";
-  const Ran full = fastchat("FASTCHAT_EMULATOR_CARDS=1 FASTCHAT_EMULATOR_MEMORY=64MiB",
+  const Ran full = fastchat("FASTCHAT_EMULATOR_CARDS=1 FASTCHAT_EMULATOR_MEMORY=40MiB",
                             model + "--gpu-memory-utilization 1 --max-num-seqs 100");
   EXPECT_NE(full.status, 0) << full.output;
   EXPECT_EQ(full.output.find("bf16 is used instead"), std::string::npos) << full.output;

@@ -39,7 +39,8 @@ std::uint64_t needed(const parallel::PlanRequest& request,
                      bool has_head) {
   const parallel::ModelSizes& sizes = request.sizes;
   const auto blocks = static_cast<std::uint64_t>((request.max_model_len + sizes.kv_block_size - 1) /
-                                                 sizes.kv_block_size);
+                                                     sizes.kv_block_size +
+                                                 sizes.spare_kv_blocks);
   return static_cast<std::uint64_t>(num_layers) *
              (sizes.layer_weight_bytes.front() + blocks * sizes.layer_kv_bytes_per_block.front()) +
          (has_embedding ? sizes.embedding_bytes : 0) + (has_head ? sizes.head_bytes : 0) +

@@ -357,12 +357,7 @@ void NpuOps::linear(
   if (!direct) convert(npu, out_tensor, AclTensor(product));
   if (bias.empty()) return;
   const AclScalar one(1.0f);
-  TensorView addend = bias;
-  if (bias.dtype() != out.dtype()) {
-    addend = temporary(npu, out.dtype(), {bias.rows()});
-    convert(npu, AclTensor(addend), AclTensor(bias));
-  }
-  FASTCHAT_ACLNN(npu, aclnnInplaceAdd, out_tensor.get(), AclTensor(addend).get(), one.get());
+  FASTCHAT_ACLNN(npu, aclnnInplaceAdd, out_tensor.get(), AclTensor(bias).get(), one.get());
 }
 
 void NpuOps::rotary_table(Stream& stream,

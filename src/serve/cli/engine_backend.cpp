@@ -164,13 +164,13 @@ class AnswerStream : public engine::OutputListener {
 // Ends the request when text could not be handed on (the output closed).
 class CancelOnExit {
  public:
-  CancelOnExit(engine::Engine& engine, engine::RequestId id) : engine_(engine), id_(id) {}
+  CancelOnExit(engine::RequestQueue& engine, engine::RequestId id) : engine_(engine), id_(id) {}
   ~CancelOnExit() { engine_.cancel(id_); }
   CancelOnExit(const CancelOnExit&) = delete;
   CancelOnExit& operator=(const CancelOnExit&) = delete;
 
  private:
-  engine::Engine& engine_;
+  engine::RequestQueue& engine_;
   engine::RequestId id_;
 };
 

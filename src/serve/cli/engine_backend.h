@@ -30,7 +30,7 @@ PromptEncoder conversation_prompts(const text::Tokenizer& tokenizer,
 /// in the engine's prefix cache.
 class EngineBackend : public ChatBackend {
  public:
-  EngineBackend(engine::Engine& engine,
+  EngineBackend(engine::RequestQueue& engine,
                 const text::Tokenizer& tokenizer,
                 PromptEncoder encode_prompt)
       : engine_(engine), tokenizer_(tokenizer), encode_prompt_(std::move(encode_prompt)) {}
@@ -41,7 +41,7 @@ class EngineBackend : public ChatBackend {
                               const std::function<bool()>& cancelled) override;
 
  private:
-  engine::Engine& engine_;
+  engine::RequestQueue& engine_;
   const text::Tokenizer& tokenizer_;
   PromptEncoder encode_prompt_;
 };

@@ -97,20 +97,30 @@ std::string start_report(const ModelInstance& model, bool how_to_leave) {
                            config.num_layers,
                            describe_numbers(config, model.planned().dtype),
                            device::to_string(device::default_cpu_isa()))});
-  for (const parallel::DevicePlan& device : plan.devices) {
-    const auto index = static_cast<std::size_t>(device.device);
-    rows.push_back({say("device", "设备"),
-                    request.devices.at(index).name,
-                    layers_of(device),
-                    say_with("weights {}", "权重 {}", format_bytes(device.weight_bytes)),
-                    say_with("cache {}", "缓存 {}", format_bytes(device.kv_bytes)),
-                    say_with("workspace {}", "工作区 {}", format_bytes(device.workspace_bytes))});
+  std::int64_t num_kv_tokens = 0;
+  for (const parallel::Replica& replica : model.replicas()) {
+    num_kv_tokens += replica.plan.num_kv_tokens;
+    for (const parallel::DevicePlan& device : replica.plan.devices) {
+      const auto index = static_cast<std::size_t>(device.device);
+      rows.push_back({say("device", "设备"),
+                      replica.request.devices.at(index).name,
+                      layers_of(device),
+                      say_with("weights {}", "权重 {}", format_bytes(device.weight_bytes)),
+                      say_with("cache {}", "缓存 {}", format_bytes(device.kv_bytes)),
+                      say_with("workspace {}", "工作区 {}", format_bytes(device.workspace_bytes))});
+    }
   }
+  if (const std::size_t copies = model.replicas().size(); copies > 1)
+    rows.push_back({say("copies", "副本"),
+                    say_with("{} whole copies of the model, {} device(s) each",
+                             "{} 个完整的模型副本，每个 {} 个设备",
+                             copies,
+                             plan.devices.size())});
   rows.push_back({say("context", "上下文"),
                   say_with("{} tokens per conversation, cache for {}",
                            "每个对话 {} 个 token，缓存可容纳 {} 个",
                            plan.max_model_len,
-                           plan.num_kv_tokens)});
+                           num_kv_tokens)});
   if (request.sizes.tied_embedding)
     rows.push_back({say("tied", "共享"),
                     say_with("embedding and head are one tensor, held twice: {} + {}",

@@ -115,6 +115,32 @@ std::vector<Case> cases_of(const ModelBenchOptions& options) {
   return cases;
 }
 
+/// --format names the weights' numbers in one word; what other flags say of them must agree.
+void apply_format(const std::string& format, ModelOptions& model) {
+  if (format.empty()) return;
+  const auto refuse_beside = [&](std::string_view flag, std::string_view value) {
+    throw UsageFailure(say_with("--format {} contradicts {}{}{}; leave one of the two out",
+                                "--format {} 与 {}{}{} 矛盾；请去掉其中一个",
+                                format,
+                                flag,
+                                value.empty() ? "" : " ",
+                                value));
+  };
+  const bool in_8_bits = format == "w8a16" || format == "w8a8";
+  const auto asked = format == "w8a8"    ? model::Quantization::w8a8
+                     : format == "w8a16" ? model::Quantization::w8a16
+                                         : model::Quantization::none;
+  if (model.load_8bit && asked != model.quantization) refuse_beside("--load-8bit", "");
+  if (model.named_quantization && asked != *model.named_quantization)
+    refuse_beside("--quantization", model::to_string(*model.named_quantization));
+  model.quantization = asked;
+  if (in_8_bits) return;
+  if (model.dtype != "auto" &&
+      device::parse_float_dtype(model.dtype).value() != device::parse_float_dtype(format).value())
+    refuse_beside("--dtype", model.dtype);
+  model.dtype = format;
+}
+
 /// The engine must hold the largest case.
 void size_model(ModelBenchOptions& options) {
   std::int64_t longest = options.prompt_len + 1;
@@ -131,11 +157,6 @@ void size_model(ModelBenchOptions& options) {
     options.model.max_num_seqs = std::max(options.model.max_num_seqs, batch);
   for (const std::int64_t batch : options.batches)
     options.model.max_num_seqs = std::max(options.model.max_num_seqs, batch);
-  if (options.format == "w8a16" || options.format == "w8a8")
-    options.model.quantization =
-        options.format == "w8a8" ? model::Quantization::w8a8 : model::Quantization::w8a16;
-  else if (!options.format.empty())
-    options.model.dtype = options.format;
   if (options.model.model_path.empty()) options.model.load_format = LoadFormat::dummy;
 }
 
@@ -366,6 +387,7 @@ int run_model(int argc, char** argv) {
           "  fastchat bench model --model-path ~/models/Qwen2-7B-Instruct --context 0,8192 "
           "--json"));
   if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
+  apply_format(options.format, options.model);
   size_model(options);
   std::vector<Case> cases = cases_of(options);
   if (cases.empty())

@@ -115,6 +115,21 @@ void check_parallel(const ModelOptions& options) {
   }
 }
 
+/// --load-8bit beside a --quantization that is another one: neither may win silently.
+void settle_quantization(ModelOptions& options) {
+  using model::Quantization;
+  options.quantization = options.named_quantization.value_or(Quantization::none);
+  if (!options.load_8bit) return;
+  if (options.named_quantization && *options.named_quantization != Quantization::w8a16)
+    throw CLI::ValidationError(
+        "--load-8bit",
+        say_with("is the same as --quantization w8a16, but --quantization {} is given too; leave "
+                 "one of the two out",
+                 "等同于 --quantization w8a16，却又给出了 --quantization {}；请去掉其中一个",
+                 model::to_string(*options.named_quantization)));
+  options.quantization = Quantization::w8a16;
+}
+
 /// What single flags cannot see.
 void check_combination(const ModelOptions& options) {
   const int count = num_devices(options);
@@ -202,7 +217,9 @@ void add_model_group(CLI::App& app, ModelOptions& options) {
       ->group(group);
   app.add_option_function<std::string>(
          "--quantization",
-         [&options](const std::string& value) { options.quantization = read_quantization(value); },
+         [&options](const std::string& value) {
+           options.named_quantization = read_quantization(value);
+         },
          say("weights of linear layers in 8 bits, quantized while they are loaded: w8a16 (half "
              "the\n"
              "memory; activations stay in 16 bits), w8a8 (activations in 8 bits too, per token:\n"
@@ -215,14 +232,10 @@ void add_model_group(CLI::App& app, ModelOptions& options) {
       ->type_name("none|w8a16|w8a8")
       ->default_str("none")
       ->group(group);
-  app.add_flag_callback(
-         "--load-8bit",
-         [&options] {
-           if (options.quantization == model::Quantization::none)
-             options.quantization = model::Quantization::w8a16;
-         },
-         say("the same as --quantization w8a16, on any number of devices",
-             "等同于 --quantization w8a16，可用于任意数量的设备"))
+  app.add_flag("--load-8bit",
+               options.load_8bit,
+               say("the same as --quantization w8a16, on any number of devices",
+                   "等同于 --quantization w8a16，可用于任意数量的设备"))
       ->group(group);
   app.add_option_function<std::string>(
          "--load-format",
@@ -368,7 +381,10 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
   add_parallel_options(app, options.parallel);
   add_memory_group(app, options);
   add_later_flags(app);
-  app.parse_complete_callback([&options] { check_combination(options); });
+  app.parse_complete_callback([&options] {
+    settle_quantization(options);
+    check_combination(options);
+  });
 }
 
 int num_platform_devices(const ModelOptions& options) {

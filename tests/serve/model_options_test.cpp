@@ -172,12 +172,15 @@ TEST(ModelOptions, WeightsInEightBits) {
   EXPECT_EQ(parse({"--load-8bit"}).options.quantization, Quantization::w8a16);
   EXPECT_EQ(parse({"--load_8bit", "--num-gpus", "4"}).options.quantization, Quantization::w8a16);
   EXPECT_EQ(parse({"--quantization", "w8a8"}).options.quantization, Quantization::w8a8);
-  // The one that says more counts, in whichever order.
-  EXPECT_EQ(parse({"--load-8bit", "--quantization", "w8a8"}).options.quantization,
-            Quantization::w8a8);
-  EXPECT_EQ(parse({"--quantization", "w8a8", "--load-8bit"}).options.quantization,
-            Quantization::w8a8);
+  EXPECT_EQ(parse({"--quantization", "w8a16", "--load-8bit"}).options.quantization,
+            Quantization::w8a16);
   expect_refused({"--quantization", "w4a16"}, "w8a16");
+}
+
+TEST(ModelOptions, TwoFlagsThatDisagreeOnTheWeightsAreRefused) {
+  expect_refused({"--load-8bit", "--quantization", "w8a8"}, "--quantization w8a8 is given too");
+  expect_refused({"--quantization", "w8a8", "--load-8bit"}, "--quantization w8a8 is given too");
+  expect_refused({"--quantization", "none", "--load-8bit"}, "--quantization none is given too");
 }
 
 TEST(ModelOptions, HelpShowsGroupsButNotWhatComesLater) {

@@ -106,6 +106,25 @@ TEST(Program, WithoutAscendSoftwareItSaysWhatToInstallAndEndsAtOnce) {
   EXPECT_SAYS(fastchat("devices --json --device npu", zh), "neither an Ascend driver nor CANN");
 }
 
+TEST(Program, BenchsFormatMustAgreeWithTheOtherFlagsOfTheWeights) {
+  const std::string bench = "bench model --model-path '" FASTCHAT_SOURCE_DIR
+                            "/models/demo' --prompt-len 0 --gen-len 2 --repetitions 1 ";
+  for (const auto& [flags, message] :
+       {std::pair{"--format bf16 --load-8bit", "--format bf16 contradicts --load-8bit"},
+        {"--format w8a8 --load-8bit", "--format w8a8 contradicts --load-8bit"},
+        {"--format w8a16 --quantization none", "contradicts --quantization none"},
+        {"--format f32 --quantization w8a8", "contradicts --quantization w8a8"},
+        {"--format bf16 --dtype float16", "contradicts --dtype float16"}}) {
+    const Ran ran = fastchat(bench + flags);
+    EXPECT_EQ(ran.status, 2) << flags;
+    EXPECT_SAYS(ran, message);
+  }
+  EXPECT_SAYS(fastchat(bench + "--format bf16 --load-8bit", "LC_ALL=zh_CN.UTF-8"),
+              "--format bf16 与 --load-8bit 矛盾");
+  EXPECT_EQ(fastchat(bench + "--format f32 --dtype float32").status, 0);
+  EXPECT_EQ(fastchat(bench + "--format w8a16 --load-8bit --dtype float32").status, 0);
+}
+
 TEST(Program, TellsItsVersion) {
   const Ran ran = fastchat("--version");
   EXPECT_EQ(ran.status, 0);

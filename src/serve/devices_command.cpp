@@ -155,7 +155,7 @@ int run_devices(int argc, char** argv) {
                  options.device,
                  say("only this kind: cpu, npu or cuda (default: all)",
                      "只列出此类设备：cpu、npu 或 cuda（默认全部）"))
-      ->check(one_of({"auto", "cpu", "npu", "cuda"}))
+      ->check(device_kind())
       ->type_name("KIND");
   app.add_option("--num-gpus",
                  options.num_gpus,

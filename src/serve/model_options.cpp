@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "device/ascend/npu_device.h"
 #include "device/cpu/cpu_device.h"
+#include "serve/exit_status.h"
 #include "serve/flag_checks.h"
 #include "serve/language.h"
 #include "serve/later_flags.h"
@@ -200,10 +201,11 @@ void add_model_group(CLI::App& app, ModelOptions& options) {
   app.add_option(
          "--dtype",
          options.dtype,
-         say("numbers of weights, activations and KV: auto, float32, float16, bfloat16. auto: the\n"
-             "checkpoint's 16-bit type on cpu",
-             "权重、激活与 KV 的数值类型：auto、float32、float16、bfloat16。auto：在 cpu "
-             "上用权重文件的 16 位类型"))
+         say("numbers of weights, activations and KV: auto, float32, float16 (or half, fp16), "
+             "bfloat16.\n"
+             "auto: the checkpoint's 16-bit type on cpu",
+             "权重、激活与 KV 的数值类型：auto、float32、float16（也可写 half、fp16）、bfloat16。\n"
+             "auto：在 cpu 上用权重文件的 16 位类型"))
       ->check([](const std::string& name) {
         if (name == "auto") return std::string();
         const Result<device::DType> dtype = device::parse_float_dtype(name);
@@ -276,7 +278,7 @@ void add_device_group(CLI::App& app, ModelOptions& options) {
                  say("cpu, npu (Ascend), cuda, or auto: the best kind that is there. This version "
                      "has cpu and npu",
                      "cpu、npu（昇腾）、cuda 或 auto（自动选择）。本版本支持 cpu 与 npu"))
-      ->check(one_of({"auto", "cpu", "npu", "cuda", "mps", "xpu"}))
+      ->check(device_kind())
       ->type_name("KIND")
       ->capture_default_str()
       ->group(group);
@@ -457,10 +459,10 @@ device::DType resolve_dtype(const ModelOptions& options,
   if (options.dtype != "auto") {
     const Result<device::DType> dtype = device::parse_float_dtype(options.dtype);
     check(dtype.has_value(), "--dtype: {}", dtype ? "" : dtype.error().message);
-    check(kind != device::DeviceKind::npu || *dtype != device::DType::f32,
-          "{}",
-          text("--dtype float32: Ascend's attention takes 16-bit numbers; use float16 or bfloat16",
-               "--dtype float32：昇腾的注意力算子只接受 16 位数值；请用 float16 或 bfloat16"));
+    if (kind == device::DeviceKind::npu && *dtype == device::DType::f32)
+      throw UsageFailure(
+          say("--dtype float32: Ascend's attention takes 16-bit numbers; use float16 or bfloat16",
+              "--dtype float32：昇腾的注意力算子只接受 16 位数值；请用 float16 或 bfloat16"));
     return *dtype;
   }
   const bool is_card = kind == device::DeviceKind::npu || kind == device::DeviceKind::cuda;

@@ -83,7 +83,7 @@ std::vector<int> device_indices(const ModelOptions& options, device::Platform& p
 /// (w8a16)".
 std::string describe_numbers(const model::ModelConfig& config, device::DType dtype);
 /// --dtype resolved: auto = the checkpoint's 16-bit type on cpu (f32 for f32 checkpoints), f16 on
-/// npu and cuda.
+/// npu and cuda. Throws UsageFailure where that kind cannot compute with it.
 device::DType resolve_dtype(const ModelOptions& options,
                             const model::ModelConfig& config,
                             device::DeviceKind kind);

@@ -144,6 +144,19 @@ TEST(ModelOptions, NonsenseIsRefusedWithTheFlagsName) {
   expect_refused({"--load-format", "pickle"}, "--load-format");
 }
 
+TEST(ModelOptions, NumbersMayBeNamedAsInOtherPrograms) {
+  for (const char* name : {"fp16", "half", "float16"}) {
+    const Parsed parsed = parse({"--dtype", name});
+    EXPECT_EQ(parsed.status, 0) << parsed.errors;
+    EXPECT_EQ(resolve_dtype(parsed.options, {}, device::DeviceKind::npu), device::DType::f16);
+  }
+}
+
+TEST(ModelOptions, AnUnknownKindOfDeviceIsToldThoseThatExist) {
+  expect_refused({"--device", "gpu"},
+                 "'gpu' is none of auto, npu, cpu, cuda (cuda is not built yet)\n");
+}
+
 TEST(ModelOptions, FlagsOfFastChatThatComeLaterSaySo) {
   for (const char* flag : {"--cpu-offloading",
                            "--gptq-act-order",

@@ -125,6 +125,12 @@ TEST(Program, BenchsFormatMustAgreeWithTheOtherFlagsOfTheWeights) {
   EXPECT_EQ(fastchat(bench + "--format w8a16 --load-8bit --dtype float32").status, 0);
 }
 
+TEST(Program, NumbersThatADeviceDoesNotHaveAreWrongUsage) {
+  const Ran ran = fastchat("plan --shape qwen2-7b --cards Ascend910B1 --dtype float32");
+  EXPECT_EQ(ran.status, 2);
+  EXPECT_SAYS(ran, "--dtype float32: Ascend's attention takes 16-bit numbers");
+}
+
 TEST(Program, TellsItsVersion) {
   const Ran ran = fastchat("--version");
   EXPECT_EQ(ran.status, 0);

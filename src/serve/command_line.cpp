@@ -12,6 +12,7 @@
 #include <CLI/CLI.hpp>
 
 #include "serve/cli/styled_text.h"
+#include "serve/config_file.h"
 #include "serve/exit_status.h"
 #include "serve/flag_checks.h"
 #include "serve/language.h"
@@ -110,11 +111,25 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
     return say_with("--config: cannot read {}",
                     "--config：无法读取 {}",
                     what.substr(0, what.find(" was not readable")));
-  if (kind == "ConfigError")
-    return say_with("the configuration file has an unknown setting: {}",
-                    "配置文件中有未知的设置：{}",
-                    behind(what, "parse "));
   return what;
+}
+
+// " (flags.ini, line 3)": where the file of --config says what is wrong; empty: the command line
+// or the environment does.
+std::string place_in_file(const CLI::App& app,
+                          const CLI::ParseError& error,
+                          const std::vector<std::string>& arguments) {
+  const std::string what = error.what();
+  const std::size_t start = what.find("--");
+  const std::vector<std::string>& files = app.get_config_ptr()->results();
+  if (start == std::string::npos || files.empty()) return {};
+  const std::string flag = what.substr(start, what.find_first_of(": =", start) - start);
+  for (const std::string& argument : arguments)
+    if (argument == flag || argument.starts_with(flag + "=")) return {};
+  for (const Setting& setting : settings_of(files.back()))
+    if ("--" + setting.name == flag)
+      return say_with(" ({}, line {})", "（{} 第 {} 行）", files.back(), setting.line);
+  return {};
 }
 
 // CLI11's layout with our headings, and without the names of environment variables: one sentence
@@ -184,13 +199,8 @@ std::string find_setting(int argc, char** argv, const std::string& name) {
   std::string value = find_flag(argc, argv, "--" + name);
   if (!value.empty()) return value;
   if (const std::string file = find_flag(argc, argv, "--config"); !file.empty()) {
-    try {
-      for (const CLI::ConfigItem& item : CLI::ConfigBase().from_file(file))
-        if (item.parents.empty() && item.name == name && !item.inputs.empty())
-          value = item.inputs.back();
-    } catch (const CLI::Error&) {  // the parse reads it again and says what is wrong
-      return {};
-    }
+    for (const Setting& setting : settings_of(file))
+      if (setting.name == name && !setting.values.empty()) value = setting.values.back();
   }
   if (!value.empty()) return value;
   const char* const variable = std::getenv(environment_name(name).c_str());
@@ -225,7 +235,7 @@ std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
                                   "从文件读取参数，每行形如 temperature=0.2")))
       ->type_name("FILE")
       ->group(group);
-  app.allow_config_extras(CLI::config_extras_mode::error);  // a misspelt setting is not ignored
+  app.config_formatter(std::make_shared<ConfigFile>(app));
   app.set_help_flag("-h,--help", std::string(text("this help", "显示本帮助")))->group(group);
   for (CLI::Option* option : app.get_options())
     if (option->get_group() == "Options") option->group(say("Options", "选项"));  // CLI11's default
@@ -238,6 +248,7 @@ std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
     arguments.push_back(flags_ended ? std::string(argv[index])
                                     : expand_abbreviation(app, with_dashes(argv[index])));
   }
+  const std::vector<std::string> given = arguments;  // the parse consumes its own
   std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
   try {
     app.parse(arguments);
@@ -247,10 +258,11 @@ std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
     return 0;
   } catch (const CLI::ParseError& error) {
     fmt::print(stderr,
-               "{}{}{}\n{}\n",
+               "{}{}{}{}\n{}\n",
                app.get_name(),
                text(": ", "："),
                explain(app, error),
+               place_in_file(app, error, given),
                say_with("try: {} --help", "请看：{} --help", app.get_name()));
     return kUsage;
   }

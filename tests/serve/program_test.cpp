@@ -131,6 +131,53 @@ TEST(Program, NumbersThatADeviceDoesNotHaveAreWrongUsage) {
   EXPECT_SAYS(ran, "--dtype float32: Ascend's attention takes 16-bit numbers");
 }
 
+/// A file of settings for --config.
+class ConfigurationFile : public testing::Test {
+ protected:
+  ConfigurationFile() {
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "fastchat-test-XXXXXX").string();
+    folder_ = mkdtemp(pattern.data());
+  }
+  ~ConfigurationFile() override { std::filesystem::remove_all(folder_); }
+  Ran plan_with(const std::string& lines, const std::string& more = "") {
+    std::ofstream(folder_ / "flags") << lines;
+    return fastchat("plan --config " + (folder_ / "flags").string() + " " + more);
+  }
+  std::filesystem::path folder_;
+};
+
+TEST_F(ConfigurationFile, ListsNeedNoQuotes) {
+  for (const char* list : {"800MiB,6GiB", "800MiB, 6GiB", "\"800MiB,6GiB\"", "[800MiB, '6GiB']"}) {
+    const Ran ran = plan_with(
+        "# two devices\nshape = qwen2-0.5b\nnum_gpus=2\nload-8bit\n"
+        "max-model-len=512\nmax-gpu-memory = " +
+        std::string(list) + "\n");
+    EXPECT_EQ(ran.status, 0) << list;
+    EXPECT_SAYS(ran, "w8a16");
+    EXPECT_SAYS(ran, "over 2 of 2 devices");
+  }
+}
+
+TEST_F(ConfigurationFile, WhatIsWrongIsNamedWithFileAndLine) {
+  for (const auto& [lines, message] :
+       {std::pair{"shape=qwen2-7b\n\nnum-gpu=2\n",
+                  "flags:3: there is no setting 'num-gpu'; did you mean num-gpus?"},
+        {"shape=qwen2-7b\nnum-gpus\n", "flags:2: 'num-gpus' has no value; expected num-gpus=N"},
+        {"[model]\nshape=qwen2-7b\n", "flags:1: '[model]' is no setting; expected a line such as"},
+        {"shape qwen2-7b\n", "flags:1: 'shape qwen2-7b' is no setting"},
+        {"shape=qwen2-7b\nnum-gpus=x\n", "--num-gpus: 'x' is not a number ("},
+        {"shape=qwen2-7b\nnum-gpus=x\n", "flags, line 2)"},
+        {"num-gpus=3\nmax-gpu-memory=1GiB,2GiB\n", "flags, line 2)"}}) {
+    const Ran ran = plan_with(lines);
+    EXPECT_EQ(ran.status, 2) << lines;
+    EXPECT_SAYS(ran, message);
+  }
+  // The command line's values win, and are to blame for themselves.
+  const Ran ran = plan_with("shape=qwen2-7b\nnum-gpus=2\n", "--num-gpus x");
+  EXPECT_EQ(ran.output.find("line 2"), std::string::npos) << ran.output;
+}
+
 TEST(Program, TellsItsVersion) {
   const Ran ran = fastchat("--version");
   EXPECT_EQ(ran.status, 0);

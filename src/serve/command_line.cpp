@@ -9,8 +9,10 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 #include <CLI/CLI.hpp>
 
+#include "base/log.h"
 #include "serve/cli/styled_text.h"
 #include "serve/config_file.h"
 #include "serve/exit_status.h"
@@ -52,6 +54,34 @@ std::string environment_name(const std::string& long_name) {
     return c == '-' ? '_' : static_cast<char>(std::toupper(c));
   });
   return name;
+}
+
+// A variable that is nearly the name of a setting is a slip of the keyboard. Others are no business
+// of ours: other verbs have settings of their own, the library and the tests have variables too.
+void warn_of_misspelt_variables(const CLI::App& app) {
+  constexpr std::string_view kPrefix = "FASTCHAT_";
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options())
+    if (!option->get_envname().empty()) names.push_back(option->get_envname());
+  const auto slips = [](std::string_view name, std::string_view setting) {
+    const std::size_t allowed = name.size() - kPrefix.size() < 6 ? 1 : 2;
+    return edit_distance(name, setting) <= allowed;
+  };
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view variable(*entry);
+    const std::string_view name = variable.substr(0, variable.find('='));
+    if (!name.starts_with(kPrefix) || std::find(names.begin(), names.end(), name) != names.end())
+      continue;
+    for (const std::string& setting : names) {
+      if (!slips(name, setting)) continue;
+      log::warn("{}",
+                say_with("{} is no setting and is ignored; did you mean {}?",
+                         "{} 不是设置，已忽略；是不是 {}？",
+                         name,
+                         setting));
+      break;
+    }
+  }
 }
 
 // ---- what is wrong, in both languages: CLI11 has its messages in English
@@ -266,6 +296,7 @@ std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
                say_with("try: {} --help", "请看：{} --help", app.get_name()));
     return kUsage;
   }
+  warn_of_misspelt_variables(app);
   return std::nullopt;
 }
 

@@ -178,6 +178,25 @@ TEST_F(ConfigurationFile, WhatIsWrongIsNamedWithFileAndLine) {
   EXPECT_EQ(ran.output.find("line 2"), std::string::npos) << ran.output;
 }
 
+TEST(Program, MisspeltVariablesOfTheEnvironmentAreSaidToBeIgnored) {
+  const std::string plan = "plan --shape qwen2-0.5b --max-gpu-memory 8GiB";
+  EXPECT_SAYS(fastchat(plan, "LC_ALL=C FASTCHAT_NUM_GPU=2"),
+              "FASTCHAT_NUM_GPU is no setting and is ignored; did you mean FASTCHAT_NUM_GPUS?");
+  EXPECT_SAYS(fastchat(plan, "LC_ALL=zh_CN.UTF-8 FASTCHAT_SHAP=2"), "是不是 FASTCHAT_SHAPE？");
+  for (const char* other : {"FASTCHAT_SLOW_TESTS=1",
+                            "FASTCHAT_CLOCK_DILATION=2",
+                            "FASTCHAT_LAUNCH_BLOCKING=1",
+                            "FASTCHAT_EMULATOR_CARDS=2",
+                            "FASTCHAT_LOG=warn",
+                            "FASTCHAT_CPU_ISA=generic",
+                            "FASTCHAT_TEMPERATURE=0",
+                            "FASTCHAT_NUM_GPUS=1"}) {
+    const Ran ran = fastchat(plan, "LC_ALL=C " + std::string(other));
+    EXPECT_EQ(ran.status, 0) << other;
+    EXPECT_EQ(ran.output.find("is no setting"), std::string::npos) << ran.output;
+  }
+}
+
 TEST(Program, TellsItsVersion) {
   const Ran ran = fastchat("--version");
   EXPECT_EQ(ran.status, 0);

@@ -161,6 +161,7 @@ TEST(NpuDevices, SayWhatHidesEveryCard) {
       << ran.output;
   EXPECT_NE(ran.output.find("CANN says: aclrtGetDeviceCount failed"), std::string::npos)
       << ran.output;
+  EXPECT_EQ(ran.output.find("\n;"), std::string::npos) << ran.output;  // CANN's words end a line
   EXPECT_NE(devices("ASCEND_RT_VISIBLE_DEVICES=", "--lang zh").output.find("不可用。ASCEND_RT"),
             std::string::npos);
 }

@@ -572,7 +572,15 @@ std::unique_ptr<SafetensorsSource> open_files(const std::filesystem::path& folde
         folder.string(),
         fmt::join(indices, ", "));
   if (!indices.empty()) return open_safetensors_index(folder / *indices.begin(), options);
-  if (files.empty()) return open_model_files(folder, options);
+  if (files.empty()) {
+    std::error_code error;
+    check(std::filesystem::exists(folder / "model.safetensors", error) ||
+              std::filesystem::exists(folder / "model.safetensors.index.json", error),
+          "{}: expected msModelSlim's weights, quant_model_weight*.safetensors (or "
+          "model.safetensors), found none: the download or the conversion is incomplete",
+          folder.string());
+    return open_model_files(folder, options);
+  }
   return open_safetensors_files(folder, {files.begin(), files.end()}, options);
 }
 

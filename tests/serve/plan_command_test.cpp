@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "serve/command.h"
+#include "serve/model_path.h"
 #include "serve/prepare_plan.h"
 
 namespace fastchat::serve {
@@ -280,6 +281,10 @@ TEST(PlanCommand, FoldersThatCannotBeLoadedAreSaidToBe) {
   std::string said = warnings();
   EXPECT_NE(said.find("neither model.safetensors"), std::string::npos) << said;
   EXPECT_NE(said.find("no tokenizer"), std::string::npos) << said;
+  touch(folder / "quant_model_description.json");
+  EXPECT_NE(missing_parts(folder).front().find("quant_model_weight*.safetensors"),
+            std::string::npos);
+  fs::remove(folder / "quant_model_description.json");
   touch(folder / "pytorch_model.bin");
   touch(folder / "tokenizer.json");
   said = warnings();

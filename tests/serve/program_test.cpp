@@ -106,6 +106,14 @@ TEST(Program, WithoutAscendSoftwareItSaysWhatToInstallAndEndsAtOnce) {
   EXPECT_SAYS(fastchat("devices --json --device npu", zh), "neither an Ascend driver nor CANN");
 }
 
+TEST(Program, AMistypedPlaceOfCannIsMentioned) {
+  EXPECT_SAYS(fastchat("devices --device npu", "LC_ALL=C ASCEND_HOME_PATH=/no/such/cann"),
+              "ASCEND_HOME_PATH=/no/such/cann: there is no such folder");
+  EXPECT_SAYS(fastchat("cli --device npu --model-path '" FASTCHAT_SOURCE_DIR "/models/demo'",
+                       "LC_ALL=zh_CN.UTF-8 ASCEND_HOME_PATH=/usr"),
+              "ASCEND_HOME_PATH=/usr：其中没有 CANN");
+}
+
 TEST(Program, BenchsFormatMustAgreeWithTheOtherFlagsOfTheWeights) {
   const std::string bench = "bench model --model-path '" FASTCHAT_SOURCE_DIR
                             "/models/demo' --prompt-len 0 --gen-len 2 --repetitions 1 ";

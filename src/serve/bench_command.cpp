@@ -53,6 +53,9 @@ std::string to_text(const bench::Limits& limits) {
       limits.int8_gop_s);
 }
 
+/// On standard error: what goes on while nothing is printed for seconds.
+void announce(const std::string& what) { fmt::print(stderr, "{} …\n", what); }
+
 int run_limits(int argc, char** argv) {
   bool as_json = false;
   int repetitions = 5;
@@ -67,6 +70,9 @@ int run_limits(int argc, char** argv) {
       ->type_name("N");
   app.add_flag("--json", as_json, say("as JSON", "输出 JSON"));
   if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
+  announce(say_with("measuring what this machine can do, {} readings",
+                    "正在测量本机的极限，共 {} 次读数",
+                    repetitions));
   bench::LimitsMeter meter;
   std::vector<bench::Limits> readings;
   readings.reserve(static_cast<std::size_t>(repetitions));
@@ -398,6 +404,7 @@ int run_model(int argc, char** argv) {
                            "--gen-len 1：至少 2 个 token 才有速度；0 表示不测解码"));
   resolve_model_path(options.model);
 
+  announce(say("preparing what limits are measured with, and the model", "正在准备测量与模型"));
   bench::LimitsMeter meter;
   std::unique_ptr<ModelInstance> model;
   {
@@ -408,6 +415,17 @@ int run_model(int argc, char** argv) {
   }
   fmt::print(stderr, "{}", start_report(*model, /*how_to_leave=*/false));
 
+  if (model->planned().kind != device::DeviceKind::cpu)
+    fmt::print(
+        stderr,
+        "{}",
+        text("The limits are those of this machine's processors, not of its cards: of the "
+             "cards only nominal figures are known, and \"of limit\" says nothing of them.\n",
+             "下列极限是本机处理器的，而不是卡的：卡只有标称指标，“占极限”对卡没有意义。\n"));
+  announce(say_with("measuring limits and {} case(s) in turn, {} round(s)",
+                    "正在交替测量极限与 {} 项，共 {} 轮",
+                    cases.size(),
+                    options.repetitions));
   std::vector<bench::Limits> readings;
   std::uint64_t seed = 1;
   for (int round = 0; round < options.repetitions; ++round) {

@@ -23,6 +23,7 @@ namespace fastchat::serve {
 struct PlannedModel {
   model::ModelConfig config;
   device::DType dtype = device::DType::f32;
+  device::DeviceKind kind = device::DeviceKind::cpu;
   std::vector<int> devices;
   parallel::PlanRequest request;
 };

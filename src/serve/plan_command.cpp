@@ -96,6 +96,12 @@ std::string heading(const ModelOptions& options,
     out +=
         say("These devices are not here: weights and KV are counted, workspace is an estimate.\n",
             "这些设备不在本机：权重与键值缓存按字节计算，工作内存为估计值。\n");
+  if (planned.kind == device::DeviceKind::npu && options.cards.empty() &&
+      planned.devices.size() > 1)
+    out +=
+        say("Ways to use these cards are compared by nominal figures; nothing was measured "
+            "(--cards names cards whose figures are known).\n",
+            "各种放置方式按标称指标比较，未经实测（--cards 可指定指标已知的卡）。\n");
   if (options.cards.size() > 1 && options.parallel.request.mode != parallel::ParallelMode::layer &&
       options.parallel.request.mode != parallel::ParallelMode::pipeline)
     out +=
@@ -178,6 +184,13 @@ int run_plan(int argc, char** argv) {
   const std::unique_ptr<device::Platform> platform = platform_for_plan(options);
   const PlannedModel planned = prepare_plan(options, *platform, DeviceMemory::as_limits);
   const parallel::PlanRequest& request = planned.request;
+  constexpr std::size_t kManyDevices = 64;
+  if (request.devices.size() > kManyDevices)
+    fmt::print(stderr,
+               "{}\n",
+               say_with("planning for {} devices, which may take some seconds …",
+                        "正在为 {} 个设备做规划，可能需要数秒 …",
+                        request.devices.size()));
   const Result<parallel::Plan> plan = parallel::make_plan(request);
   if (plan) {
     if (as_json) {

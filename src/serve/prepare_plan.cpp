@@ -219,7 +219,8 @@ PlannedModel prepare_plan(const ModelOptions& options,
                           DeviceMemory memory) {
   PlannedModel planned;
   planned.config = read_config(options);
-  planned.dtype = resolve_dtype(options, planned.config, platform.kind());
+  planned.kind = platform.kind();
+  planned.dtype = resolve_dtype(options, planned.config, planned.kind);
   planned.devices = device_indices(options, platform);
   for (const int index : planned.devices) {
     const device::DeviceInfo info = platform.describe(index);

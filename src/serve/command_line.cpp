@@ -59,7 +59,7 @@ std::string environment_name(const std::string& long_name) {
 // A variable that is nearly the name of a setting is a slip of the keyboard. Others are no business
 // of ours: other verbs have settings of their own, the library and the tests have variables too.
 void warn_of_misspelt_variables(const CLI::App& app) {
-  constexpr std::string_view kPrefix = "FASTCHAT_";
+  static constexpr std::string_view kPrefix = "FASTCHAT_";
   std::vector<std::string> names;
   for (const CLI::Option* option : app.get_options())
     if (!option->get_envname().empty()) names.push_back(option->get_envname());

@@ -1,6 +1,8 @@
-// Refusals as text for people and as JSON for programs (docs/plan-json.md).
+#include "parallel/refusal_text.h"
+
 #include <algorithm>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -9,8 +11,10 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "parallel/plan_request.h"
 #include "parallel/planner.h"
 #include "parallel/report_parts.h"
+#include "parallel/saturating.h"
 
 namespace fastchat::parallel {
 namespace {
@@ -105,8 +109,89 @@ std::string shortfall_text(std::uint64_t needed, std::uint64_t there, const Spea
                        : in.say("{}, {} are there", "{}，只有 {}", left, right);
 }
 
+/// Whether device `index` can have a budget of `needed` while the others keep theirs.
+bool can_be_raised(std::size_t index,
+                   std::uint64_t needed,
+                   const PlanRequest& request,
+                   const Surroundings& surroundings) {
+  if (request.shared_memory && surroundings.shared_bytes) {
+    std::uint64_t all = needed;
+    for (std::size_t other = 0; other < request.devices.size(); ++other)
+      if (other != index) all = plus(all, budget_bytes(request, request.devices[other]));
+    return all <= *surroundings.shared_bytes;
+  }
+  return index >= surroundings.device_bytes.size() ||
+         needed <= surroundings.device_bytes[index].value_or(needed);
+}
+
+/// Whether every device can have a budget of `needed` at once.
+bool can_all_be_raised(std::uint64_t needed,
+                       const PlanRequest& request,
+                       const Surroundings& surroundings) {
+  if (request.shared_memory && surroundings.shared_bytes)
+    return times(needed, request.devices.size()) <= *surroundings.shared_bytes;
+  for (std::size_t index = 0; index < request.devices.size(); ++index)
+    if (!can_be_raised(index, needed, request, surroundings)) return false;
+  return true;
+}
+
+/// Whether there are so many devices like the largest.
+bool are_so_many(const Refusal& refusal,
+                 const PlanRequest& request,
+                 const Surroundings& surroundings) {
+  const std::int64_t count = refusal.num_devices_needed;
+  if (count <= 0) return false;
+  if (surroundings.num_devices_there > 0 && count > surroundings.num_devices_there) return false;
+  // Dividing one memory among more devices brings nothing, unless limits are what holds it back.
+  if (!request.shared_memory) return true;
+  return request.devices.front().limit_bytes.has_value() &&
+         times(refusal.largest_budget_bytes, as_unsigned(count)) <=
+             surroundings.shared_bytes.value_or(kHuge);
+}
+
+/// "4 devices of 29.80 GiB each (--num-gpus 4)".
+std::string more_devices_text(const Refusal& refusal,
+                              const PlanRequest& request,
+                              const Surroundings& surroundings,
+                              const Speaker& in) {
+  const bool all_equal =
+      std::all_of(request.devices.begin(), request.devices.end(), [&](const DeviceBudget& device) {
+        return budget_bytes(request, device) == refusal.largest_budget_bytes;
+      });
+  std::string out =
+      in.say("{} devices {} {} each",
+             "{} 个设备，每个{} {}",
+             refusal.num_devices_needed,
+             all_equal ? in("of", "有") : in("like the largest, of", "与最大的相同，有"),
+             format_bytes(refusal.largest_budget_bytes));
+  out += surroundings.are_named_cards
+             ? in.say(" (--cards {}x…)", "（--cards {}x…）", refusal.num_devices_needed)
+             : in.say(" (--num-gpus {})", "（--num-gpus {}）", refusal.num_devices_needed);
+  return out;
+}
+
+/// The most tokens of a step, fewer than asked, with which everything fits; 0: none, or so few that
+/// prompts would be read one word at a time.
+std::int64_t fewer_batched_tokens(const PlanRequest& request) {
+  constexpr std::int64_t kLeast = 32;
+  const auto fits = [&](std::int64_t tokens) {
+    PlanRequest fewer = request;
+    fewer.max_num_batched_tokens = tokens;
+    return holds_promise(fewer);
+  };
+  if (request.max_num_batched_tokens <= kLeast || !fits(kLeast)) return 0;
+  std::int64_t fitting = kLeast;
+  std::int64_t too_many = request.max_num_batched_tokens;
+  while (too_many - fitting > 1) {
+    const std::int64_t middle = fitting + (too_many - fitting) / 2;
+    (fits(middle) ? fitting : too_many) = middle;
+  }
+  return fitting;
+}
+
 std::vector<std::string> remedies(const Refusal& refusal,
                                   const PlanRequest& request,
+                                  const Surroundings& surroundings,
                                   const Speaker& in) {
   std::vector<std::string> ways;
   if (refusal.largest_model_len > 0)
@@ -118,40 +203,64 @@ std::vector<std::string> remedies(const Refusal& refusal,
                           flag_size(refusal.kv_bytes_needed)));
     return ways;
   }
+  if (surroundings.fits_in_8_bits)
+    ways.emplace_back(in("--load-8bit (weights in 8 bits)", "--load-8bit（权重量化为 8 位）"));
+  if (const std::int64_t tokens = fewer_batched_tokens(request); tokens > 0)
+    ways.push_back(in.say(
+        "--max-num-batched-tokens {} or less", "--max-num-batched-tokens 不超过 {}", tokens));
   if (refusal.raise_device >= 0) {
     const auto index = static_cast<std::size_t>(refusal.raise_device);
     const std::uint64_t budget = budget_bytes(request, request.devices[index]);
-    ways.push_back(in.say("{} more on device {} alone ({})",
-                          "仅给设备 {1} 增加 {0}（{2}）",
-                          format_bytes(refusal.raise_to_bytes - budget),
-                          refusal.raise_device,
-                          raise_text(refusal, request, in)));
+    if (can_be_raised(index, refusal.raise_to_bytes, request, surroundings))
+      ways.push_back(in.say("{} more on device {} alone ({})",
+                            "仅给设备 {1} 增加 {0}（{2}）",
+                            format_bytes(refusal.raise_to_bytes - budget),
+                            refusal.raise_device,
+                            raise_text(refusal, request, in)));
   }
-  if (request.devices.size() > 1)
+  if (request.devices.size() > 1 &&
+      can_all_be_raised(refusal.every_device_bytes, request, surroundings))
     ways.push_back(in.say("{} on every device{}",
                           "每个设备各有 {}{}",
                           format_bytes(refusal.every_device_bytes),
                           every_device_flag(refusal.every_device_bytes, request, in)));
-  // Dividing one memory among more devices brings nothing, unless limits are what holds it back.
-  const bool more_would_bring_more =
-      !request.shared_memory || request.devices.front().limit_bytes.has_value();
-  const bool all_equal =
-      std::all_of(request.devices.begin(), request.devices.end(), [&](const DeviceBudget& device) {
-        return budget_bytes(request, device) == refusal.largest_budget_bytes;
-      });
-  if (more_would_bring_more && refusal.num_devices_needed > 0)
-    ways.push_back(
-        in.say("{0} devices {1} {2} each (--num-gpus {0})",
-               "{0} 个设备，每个{1} {2}（--num-gpus {0}）",
-               refusal.num_devices_needed,
-               all_equal ? in("of", "有") : in("like the largest, of", "与最大的相同，有"),
-               format_bytes(refusal.largest_budget_bytes)));
+  if (are_so_many(refusal, request, surroundings))
+    ways.push_back(more_devices_text(refusal, request, surroundings, in));
   return ways;
+}
+
+/// "the weights alone do".
+std::string what_does_not_fit(const Refusal& refusal,
+                              const DevicePlan& worst,
+                              const PlanRequest& request,
+                              const Speaker& in) {
+  const bool weights_fit =
+      std::all_of(refusal.nearest.begin(), refusal.nearest.end(), [](const DevicePlan& row) {
+        return row.weight_bytes <= row.budget_bytes;
+      });
+  if (refusal.reason == RefusalReason::context)
+    return in.say("a context of {} tokens does", "放不下 {} token 的上下文", request.max_model_len);
+  if (weights_fit)
+    return in.say("the weights fit, the workspace beside them ({}) does",
+                  "权重放得下，但工作内存（{}）放不下",
+                  format_bytes(worst.workspace_bytes));
+  return std::string(in("the weights alone do", "仅权重就放不下"));
 }
 
 }  // namespace
 
 std::string to_text(const Refusal& refusal, const PlanRequest& request, ChooseText choose) {
+  return to_text(refusal, request, Surroundings{}, choose);
+}
+
+json to_json(const Refusal& refusal, const PlanRequest& request) {
+  return to_json(refusal, request, Surroundings{});
+}
+
+std::string to_text(const Refusal& refusal,
+                    const PlanRequest& request,
+                    const Surroundings& surroundings,
+                    ChooseText choose) {
   const Speaker in(choose);
   if (refusal.reason == RefusalReason::bad_request)
     return std::string(in(refusal.bad_request.english, refusal.bad_request.chinese));
@@ -167,14 +276,11 @@ std::string to_text(const Refusal& refusal, const PlanRequest& request, ChooseTe
     const DevicePlan& worst = shortest_device(refusal);
     out = in.say("{} not fit: in the best split device {} needs {}",
                  "{}：即使最佳放置，设备 {} 也需要 {}",
-                 weights ? std::string(in("the weights alone do", "仅权重就放不下"))
-                         : in.say("a context of {} tokens does",
-                                  "放不下 {} token 的上下文",
-                                  request.max_model_len),
+                 what_does_not_fit(refusal, worst, request, in),
                  device_label(request, worst),
                  shortfall_text(needed_bytes(worst), worst.budget_bytes, in));
   }
-  const std::vector<std::string> ways = remedies(refusal, request, in);
+  const std::vector<std::string> ways = remedies(refusal, request, surroundings, in);
   if (!ways.empty())
     out += in.say("; what would fit{}: {}",
                   "；可行的办法{}：{}",
@@ -206,7 +312,9 @@ std::string to_text(const Refusal& refusal, const PlanRequest& request, ChooseTe
   return out;
 }
 
-json to_json(const Refusal& refusal, const PlanRequest& request) {
+json to_json(const Refusal& refusal, const PlanRequest& request, const Surroundings& surroundings) {
+  const bool by_workspace =
+      refusal.reason == RefusalReason::weights || refusal.reason == RefusalReason::context;
   json remedies_json = {
       {"max_model_len", refusal.largest_model_len},
       {"raise_device", refusal.raise_device},
@@ -214,6 +322,8 @@ json to_json(const Refusal& refusal, const PlanRequest& request) {
       {"every_device_bytes", refusal.every_device_bytes},
       {"num_devices", refusal.num_devices_needed},
       {"num_devices_budget_bytes", refusal.largest_budget_bytes},
+      {"max_num_batched_tokens", by_workspace ? fewer_batched_tokens(request) : 0},
+      {"load_8bit", surroundings.fits_in_8_bits},
       {"kv_cache_bytes",
        refusal.reason == RefusalReason::kv_cache_bytes ? json(refusal.kv_bytes_needed)
                                                        : json(nullptr)}};
@@ -223,7 +333,7 @@ json to_json(const Refusal& refusal, const PlanRequest& request) {
           {"described", any_described(request)},
           {"bounds", bounds_json(request)},
           {"reason", reason_name(refusal.reason)},
-          {"message", to_text(refusal, request)},
+          {"message", to_text(refusal, request, surroundings)},
           {"devices", devices_json(request, refusal.nearest)},
           {"remedies", std::move(remedies_json)}};
 }

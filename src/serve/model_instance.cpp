@@ -12,6 +12,7 @@
 #include "serve/exit_status.h"
 #include "serve/language.h"
 #include "serve/model_path.h"
+#include "serve/prepare_plan.h"
 
 namespace fastchat::serve {
 namespace {
@@ -108,9 +109,13 @@ void ModelInstance::Impl::place(const ModelOptions& options) {
   Result<parallel::Plan> made = parallel::make_plan(planned.request);
   if (!made) {
     const parallel::Refusal refusal = parallel::explain_refusal(planned.request);
-    const std::string reason = parallel::to_text(refusal, planned.request, text);
-    if (refusal.reason == parallel::RefusalReason::bad_request) throw UsageFailure(reason);
-    throw DoesNotFit(reason);
+    if (refusal.reason == parallel::RefusalReason::bad_request)
+      throw UsageFailure(parallel::to_text(refusal, planned.request, text));
+    throw DoesNotFit(
+        parallel::to_text(refusal,
+                          planned.request,
+                          surroundings_of(options, *platform, planned, DeviceMemory::present),
+                          text));
   }
   plan = std::move(made).value();
   const std::string choice = choice_text(plan, planned.request.workload);

@@ -207,13 +207,17 @@ int run_plan(int argc, char** argv) {
   }
 
   const parallel::Refusal refusal = parallel::explain_refusal(request);
+  const bool is_usage = refusal.reason == parallel::RefusalReason::bad_request;
+  const parallel::Surroundings surroundings =
+      is_usage ? parallel::Surroundings{}
+               : surroundings_of(options, *platform, planned, DeviceMemory::as_limits);
   fmt::print(stderr,
              "{}{}\n",
              text("fastchat plan: ", "fastchat plan："),
-             parallel::to_text(refusal, request, text));
-  if (refusal.reason == parallel::RefusalReason::bad_request) return kUsage;
+             parallel::to_text(refusal, request, surroundings, text));
+  if (is_usage) return kUsage;
   if (as_json) {
-    nlohmann::json result = parallel::to_json(refusal, request);
+    nlohmann::json result = parallel::to_json(refusal, request, surroundings);
     add_model(options, planned, result);
     fmt::print("{}\n", result.dump(2));
   }

@@ -113,6 +113,22 @@ TEST(NpuDevices, PlansLeaveOthersWhatTheyHold) {
   EXPECT_LE(held, 6.0 * (1 << 30));
 }
 
+TEST(NpuDevices, ARefusalSuggestsNothingThatTheCardsDoNotHave) {
+  const auto refusal = [](const std::string& arguments) {
+    const Ran ran =
+        fastchat("FASTCHAT_EMULATOR_CARDS=2 FASTCHAT_EMULATOR_MEMORY=8GiB",
+                 "plan --shape qwen2-7b --device npu --max-model-len 2048 " + arguments);
+    EXPECT_EQ(ran.status, 3) << ran.output;
+    return ran.output;
+  };
+  const std::string one = refusal("");
+  EXPECT_EQ(one.find("--num-gpus"), std::string::npos) << one;  // of three
+  EXPECT_EQ(one.find("alone ("), std::string::npos) << one;
+  const std::string limited = refusal("--max-gpu-memory 7GiB --num-gpus 2");
+  EXPECT_EQ(limited.find("on every device"), std::string::npos) << limited;
+  EXPECT_NE(limited.find("--load-8bit"), std::string::npos) << limited;
+}
+
 // Neither is a lack of memory taken for an overflow, nor bf16 for something that every card has.
 TEST(NpuDevices, ACardWithoutRoomOrBf16SaysThat) {
   const std::string model = "cli --model-path " FASTCHAT_SOURCE_DIR

@@ -356,6 +356,30 @@ TEST(PlanCommand, WeightsThatDoNotFitAreSaidToBe) {
   EXPECT_NE(ran.err.find("the weights alone do not fit"), std::string::npos) << ran.err;
 }
 
+TEST(PlanCommand, WeightsInEightBitsAreSuggestedWhereTheyWouldFit) {
+  const auto refusal = [](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "--shape");
+    return run(run_plan, arguments).err;
+  };
+  EXPECT_NE(refusal({"qwen2-7b", "--max-gpu-memory", "12GiB"}).find("--load-8bit"),
+            std::string::npos);
+  EXPECT_EQ(refusal({"qwen2-7b", "--max-gpu-memory", "4GiB"}).find("--load-8bit"),
+            std::string::npos);
+  EXPECT_EQ(refusal({"qwen2-7b", "--max-gpu-memory", "4GiB", "--load-8bit"}).find("--load-8bit"),
+            std::string::npos);
+}
+
+TEST(PlanCommand, NamedCardsAreAskedForNoMoreThanTheyHave) {
+  const std::string one = run(run_plan, {"--shape", "qwen2-72b", "--cards", "Ascend910B1"}).err;
+  EXPECT_NE(one.find("the weights alone do not fit"), std::string::npos) << one;
+  EXPECT_EQ(one.find("on device 0 alone"), std::string::npos) << one;
+  EXPECT_NE(one.find("(--cards 3x…)"), std::string::npos) << one;
+  EXPECT_EQ(one.find("--num-gpus"), std::string::npos) << one;
+  const std::string two = run(run_plan, {"--shape", "qwen2-72b", "--cards", "2xAscend910B1"}).err;
+  EXPECT_EQ(two.find("on every device"), std::string::npos) << two;
+  EXPECT_NE(two.find("--load-8bit"), std::string::npos) << two;
+}
+
 TEST(PlanCommand, WithoutLengthTheContextShrinksToWhatFits) {
   // Weights, the tied embedding counted twice, take 1.2 GiB; 32768 tokens would take 384 MiB more.
   const Ran ran = run(run_plan,

@@ -22,6 +22,7 @@
 
 #include <fmt/ranges.h>
 
+#include "base/bilingual_failure.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "model/models.h"
@@ -574,11 +575,13 @@ std::unique_ptr<SafetensorsSource> open_files(const std::filesystem::path& folde
   if (!indices.empty()) return open_safetensors_index(folder / *indices.begin(), options);
   if (files.empty()) {
     std::error_code error;
-    check(std::filesystem::exists(folder / "model.safetensors", error) ||
-              std::filesystem::exists(folder / "model.safetensors.index.json", error),
-          "{}: expected msModelSlim's weights, quant_model_weight*.safetensors (or "
-          "model.safetensors), found none: the download or the conversion is incomplete",
-          folder.string());
+    check_in_both(std::filesystem::exists(folder / "model.safetensors", error) ||
+                      std::filesystem::exists(folder / "model.safetensors.index.json", error),
+                  "{}: expected msModelSlim's weights, quant_model_weight*.safetensors (or "
+                  "model.safetensors), found none: the download or the conversion is incomplete",
+                  "{}：没有 msModelSlim 的权重文件 quant_model_weight*.safetensors（也没有 "
+                  "model.safetensors）：下载或转换不完整",
+                  folder.string());
     return open_model_files(folder, options);
   }
   return open_safetensors_files(folder, {files.begin(), files.end()}, options);

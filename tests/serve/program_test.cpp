@@ -205,6 +205,30 @@ TEST(Program, MisspeltVariablesOfTheEnvironmentAreSaidToBeIgnored) {
   }
 }
 
+TEST(Program, WhatIsWrongWithAModelsFilesIsChineseUnderZh) {
+  namespace fs = std::filesystem;
+  std::string pattern = (fs::temp_directory_path() / "fastchat-test-XXXXXX").string();
+  const fs::path folder = mkdtemp(pattern.data());
+  for (const fs::directory_entry& file : fs::directory_iterator(FASTCHAT_SOURCE_DIR "/models/demo"))
+    if (file.is_regular_file()) fs::copy_file(file.path(), folder / file.path().filename());
+  const auto cli = [&](const std::string& environment) {
+    const Ran ran = fastchat("cli --device cpu -m hi --model-path " + folder.string(), environment);
+    EXPECT_EQ(ran.status, 1) << ran.output;
+    return ran;
+  };
+  const std::string zh = "LC_ALL=zh_CN.UTF-8";
+  fs::resize_file(folder / "model.safetensors", fs::file_size(folder / "model.safetensors") - 100);
+  EXPECT_SAYS(cli(zh), "文件不完整");
+  EXPECT_SAYS(cli("LC_ALL=C"), "it is truncated");
+  fs::remove(folder / "model.safetensors");
+  EXPECT_SAYS(cli(zh), "既没有 model.safetensors");
+  std::ofstream(folder / "config.json") << "{\"architectures\": [\"Strange\"]}";
+  EXPECT_SAYS(cli(zh), "不支持模型结构 \"Strange\"");
+  std::ofstream(folder / "config.json") << "{";
+  EXPECT_SAYS(cli(zh), "应为 JSON");
+  fs::remove_all(folder);
+}
+
 TEST(Program, TellsItsVersion) {
   const Ran ran = fastchat("--version");
   EXPECT_EQ(ran.status, 0);

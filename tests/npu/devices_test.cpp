@@ -84,6 +84,12 @@ TEST(NpuDevices, ShowWhichCardsAreVisibleAndWhatIsInstalled) {
       << ran.output;
 }
 
+TEST(NpuDevices, SpeakChineseUnderZh) {
+  const Ran ran = devices("FASTCHAT_EMULATOR_CARDS=8 ASCEND_RT_VISIBLE_DEVICES=4,6", "--lang zh");
+  EXPECT_NE(ran.output.find("npu   1  Ascend910B1（6 号卡，CANN "), std::string::npos)
+      << ran.output;
+}
+
 TEST(NpuDevices, SayWhenOthersHoldACardsMemory) {
   const std::string environment =
       "FASTCHAT_EMULATOR_CARDS=2 FASTCHAT_EMULATOR_MEMORY=64GiB FASTCHAT_EMULATOR_TAKEN=1GiB,40GiB";
@@ -137,6 +143,9 @@ TEST(NpuDevices, ACardWithoutRoomOrBf16SaysThat) {
                             model + "--gpu-memory-utilization 1 --max-num-seqs 100");
   EXPECT_NE(full.status, 0) << full.output;
   EXPECT_EQ(full.output.find("bf16 is used instead"), std::string::npos) << full.output;
+  const Ran chinese = fastchat("FASTCHAT_EMULATOR_CARDS=1 FASTCHAT_EMULATOR_MEMORY=64MiB",
+                               model + "--gpu-memory-utilization 1 --max-num-seqs 100 --lang zh");
+  EXPECT_NE(chinese.output.find("内存"), std::string::npos) << chinese.output;
   const Ran old_card = fastchat("FASTCHAT_EMULATOR_CARDS=1 FASTCHAT_EMULATOR_SOC=Ascend310P3",
                                 model + "--dtype bfloat16");
   EXPECT_EQ(old_card.status, 1);

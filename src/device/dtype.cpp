@@ -27,8 +27,8 @@ std::string_view to_string(DType dtype) {
 }
 
 Result<DType> parse_float_dtype(std::string_view name) {
-  if (name == "f32" || name == "float32" || name == "float") return DType::f32;
-  if (name == "f16" || name == "float16" || name == "half") return DType::f16;
+  if (name == "f32" || name == "float32" || name == "fp32" || name == "float") return DType::f32;
+  if (name == "f16" || name == "float16" || name == "fp16" || name == "half") return DType::f16;
   if (name == "bf16" || name == "bfloat16") return DType::bf16;
   return Error{ErrorCode::invalid_request,
                fmt::format("unknown dtype '{}'; expected float32, float16 or bfloat16", name)};

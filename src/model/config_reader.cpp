@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/bilingual_failure.h"
 #include "base/bytes.h"
 #include "base/check.h"
 
@@ -56,19 +57,27 @@ std::string in_quotes(std::string_view text) {
 nlohmann::json read_json_file(const std::filesystem::path& file, std::uint64_t max_bytes) {
   std::error_code error;
   const std::uintmax_t size = std::filesystem::file_size(file, error);
-  check(!error, "{}: {}", file.string(), error.message());
-  check(size <= max_bytes,
-        "{}: expected at most {}, found {}",
-        file.string(),
-        format_bytes(max_bytes),
-        format_bytes(size));
+  check_in_both(error != std::errc::no_such_file_or_directory,
+                "{}: No such file or directory",
+                "{}：没有这个文件",
+                file.string());
+  check_in_both(!error, "{}: {}", "{}：{}", file.string(), error.message());
+  check_in_both(size <= max_bytes,
+                "{}: expected at most {}, found {}",
+                "{}：最大应为 {}，实为 {}",
+                file.string(),
+                format_bytes(max_bytes),
+                format_bytes(size));
   std::ifstream stream(file, std::ios::binary);
-  check(stream.good(), "{}: cannot be read", file.string());
+  check_in_both(stream.good(), "{}: cannot be read", "{}：无法读取", file.string());
   const std::string text{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
   try {
     return nlohmann::json::parse(text);
   } catch (const nlohmann::json::exception& exception) {
-    fail("{}: expected JSON, found: {}", file.string(), exception.what());
+    fail_in_both("{}: expected JSON, found: {}",
+                 "{}：应为 JSON，解析出错：{}",
+                 file.string(),
+                 exception.what());
   }
 }
 

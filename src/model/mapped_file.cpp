@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bilingual_failure.h"
 #include "base/check.h"
 #include "device/cpu/host_memory.h"
 #include "model/safetensors_file.h"
@@ -24,7 +25,8 @@ class FileDescriptor {
  public:
   explicit FileDescriptor(const std::string& name)
       : descriptor_(::open(name.c_str(), O_RDONLY | O_CLOEXEC)) {
-    check(descriptor_ >= 0, "{}: cannot be opened: {}", name, system_message());
+    check_in_both(
+        descriptor_ >= 0, "{}: cannot be opened: {}", "{}：无法打开：{}", name, system_message());
   }
   ~FileDescriptor() {
     if (descriptor_ >= 0) ::close(descriptor_);
@@ -58,7 +60,8 @@ class DescriptorReader : public FileReader {
       const ssize_t got =
           ::pread(file_.get(), buffer + done, count - done, static_cast<off_t>(offset + done));
       if (got < 0 && errno == EINTR) continue;
-      check(got >= 0, "{}: cannot be read: {}", path_, system_message());
+      check_in_both(
+          got >= 0, "{}: cannot be read: {}", "{}：无法读取：{}", path_, system_message());
       if (got == 0) break;
       done += static_cast<std::size_t>(got);
     }

@@ -11,6 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/bilingual_failure.h"
 #include "base/bytes.h"
 #include "base/check.h"
 #include "model/config_reader.h"
@@ -140,10 +141,15 @@ ModelConfig parse_model_config(const nlohmann::json& config, const std::string& 
 
 ModelConfig read_model_config(const std::filesystem::path& folder) {
   std::error_code error;
-  check(std::filesystem::is_directory(folder, error),
-        "{}: expected a model folder in Hugging Face format, found {}",
-        folder.string(),
-        std::filesystem::exists(folder, error) ? "a file" : "nothing");
+  const bool is_folder = std::filesystem::is_directory(folder, error);
+  check_in_both(is_folder || !std::filesystem::exists(folder, error),
+                "{}: expected a model folder in Hugging Face format, found a file",
+                "{}：应为 Hugging Face 格式的模型文件夹，却是文件",
+                folder.string());
+  check_in_both(is_folder,
+                "{}: expected a model folder in Hugging Face format, found nothing",
+                "{}：没有这个模型文件夹",
+                folder.string());
   const std::filesystem::path file = folder / "config.json";
   const nlohmann::json json = read_json_file(file, kMaxConfigBytes);
   ModelConfig config = parse_model_config(json, file.string());

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "base/bilingual_failure.h"
 #include "base/check.h"
 
 namespace fastchat::model {
@@ -19,8 +20,11 @@ const Family& family_of(std::string_view architecture, std::string_view origin) 
     known +=
         fmt::format("{}{} ({})", known.empty() ? "" : ", ", family.architecture, family.models);
   }
-  fail(
-      "{}: architecture {} is not supported; known are {}", origin, in_quotes(architecture), known);
+  fail_in_both("{}: architecture {} is not supported; known are {}",
+               "{}：不支持模型结构 {}；已支持 {}",
+               origin,
+               in_quotes(architecture),
+               known);
 }
 
 std::string TensorNames::in_layer(std::int64_t layer,

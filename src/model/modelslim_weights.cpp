@@ -22,6 +22,7 @@
 
 #include <fmt/ranges.h>
 
+#include "base/bilingual_failure.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "model/models.h"
@@ -572,7 +573,17 @@ std::unique_ptr<SafetensorsSource> open_files(const std::filesystem::path& folde
         folder.string(),
         fmt::join(indices, ", "));
   if (!indices.empty()) return open_safetensors_index(folder / *indices.begin(), options);
-  if (files.empty()) return open_model_files(folder, options);
+  if (files.empty()) {
+    std::error_code error;
+    check_in_both(std::filesystem::exists(folder / "model.safetensors", error) ||
+                      std::filesystem::exists(folder / "model.safetensors.index.json", error),
+                  "{}: expected msModelSlim's weights, quant_model_weight*.safetensors (or "
+                  "model.safetensors), found none: the download or the conversion is incomplete",
+                  "{}：没有 msModelSlim 的权重文件 quant_model_weight*.safetensors（也没有 "
+                  "model.safetensors）：下载或转换不完整",
+                  folder.string());
+    return open_model_files(folder, options);
+  }
   return open_safetensors_files(folder, {files.begin(), files.end()}, options);
 }
 

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/bilingual_failure.h"
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -53,15 +54,21 @@ std::map<std::string, std::string> read_index(const std::filesystem::path& file)
   const bool has_pickle = std::filesystem::exists(folder / "pytorch_model.bin") ||
                           std::filesystem::exists(folder / "pytorch_model.bin.index.json");
   if (has_pickle)
-    fail(
+    fail_in_both(
         "{0}: expected model.safetensors or model.safetensors.index.json, found pytorch_model.bin, "
         "which can run code when it is read. Convert it once: python3 -c \"from transformers "
         "import "
         "AutoModelForCausalLM as M; M.from_pretrained('{0}', "
         "torch_dtype='auto').save_pretrained('{0}', safe_serialization=True)\"",
+        "{0}：应有 model.safetensors 或 model.safetensors.index.json，却只有 "
+        "pytorch_model.bin，读取它可能会执行其中的代码。请转换一次：python3 -c \"from transformers "
+        "import "
+        "AutoModelForCausalLM as M; M.from_pretrained('{0}', "
+        "torch_dtype='auto').save_pretrained('{0}', safe_serialization=True)\"",
         folder.string());
-  fail("{}: expected model.safetensors or model.safetensors.index.json, found neither",
-       folder.string());
+  fail_in_both("{}: expected model.safetensors or model.safetensors.index.json, found neither",
+               "{}：其中既没有 model.safetensors，也没有 model.safetensors.index.json",
+               folder.string());
 }
 
 void check_complete(const std::filesystem::path& folder,
@@ -76,12 +83,14 @@ void check_complete(const std::filesystem::path& folder,
       missing.append(missing.empty() ? "" : ", ").append(in_quotes(file));
   }
   if (num_missing > kMaxNamedFiles) missing.append(", …");
-  check(num_missing == 0,
-        "{}: {} of the {} files that it names are not there ({}): the download is incomplete",
-        index.string(),
-        num_missing,
-        files.size(),
-        missing);
+  check_in_both(
+      num_missing == 0,
+      "{}: {} of the {} files that it names are not there ({}): the download is incomplete",
+      "{}：它列出的文件中缺少 {} 个（共 {} 个）：{}；下载不完整",
+      index.string(),
+      num_missing,
+      files.size(),
+      missing);
 }
 
 }  // namespace

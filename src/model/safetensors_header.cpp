@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/bilingual_failure.h"
 #include "base/bytes.h"
 #include "base/check.h"
 #include "model/config_reader.h"
@@ -222,24 +223,27 @@ void check_size(const std::string& name, const SafetensorsEntry& entry, const st
 std::uint64_t safetensors_header_bytes(std::string_view first_8_bytes,
                                        std::uint64_t file_bytes,
                                        const std::string& origin) {
-  check(first_8_bytes.size() >= kLengthBytes && file_bytes >= kLengthBytes,
-        "{}: expected a safetensors file, found {}",
-        origin,
-        format_bytes(file_bytes));
+  check_in_both(first_8_bytes.size() >= kLengthBytes && file_bytes >= kLengthBytes,
+                "{}: expected a safetensors file, found {}",
+                "{}：应为 safetensors 文件，大小却只有 {}",
+                origin,
+                format_bytes(file_bytes));
   std::uint64_t length = 0;
   for (std::size_t i = kLengthBytes; i-- > 0;)
     length = length << 8 | static_cast<unsigned char>(first_8_bytes[i]);
-  check(length > 0 && length <= kMaxHeaderBytes,
-        "{}: expected a safetensors header of 1 to {} bytes, found a length of {}",
-        origin,
-        kMaxHeaderBytes,
-        length);
-  check(length <= file_bytes - kLengthBytes,
-        "{}: the header is {} bytes long but the file has only {}: it is truncated, or no "
-        "safetensors file",
-        origin,
-        length,
-        file_bytes);
+  check_in_both(length > 0 && length <= kMaxHeaderBytes,
+                "{}: expected a safetensors header of 1 to {} bytes, found a length of {}",
+                "{}：不是 safetensors 文件：文件头长度应为 1 到 {} 字节，实为 {}",
+                origin,
+                kMaxHeaderBytes,
+                length);
+  check_in_both(length <= file_bytes - kLengthBytes,
+                "{}: the header is {} bytes long but the file has only {}: it is truncated, or no "
+                "safetensors file",
+                "{}：文件头长 {} 字节，而文件只有 {} 字节：文件不完整，或不是 safetensors 文件",
+                origin,
+                length,
+                file_bytes);
   return kLengthBytes + length;
 }
 
@@ -261,12 +265,14 @@ SafetensorsHeader parse_safetensors_header(std::string_view bytes,
   by_offset.reserve(header.size());
   for (auto& item : header) {
     check_size(item.first, item.second, origin);
-    check(item.second.end <= data_bytes,
-          "{}: tensor {}: ends at byte {} of the data, but the file has only {}: it is truncated",
-          origin,
-          in_quotes(item.first),
-          item.second.end,
-          data_bytes);
+    check_in_both(
+        item.second.end <= data_bytes,
+        "{}: tensor {}: ends at byte {} of the data, but the file has only {}: it is truncated",
+        "{}：张量 {} 的数据到第 {} 字节为止，而文件只有 {} 字节数据：文件不完整",
+        origin,
+        in_quotes(item.first),
+        item.second.end,
+        data_bytes);
     by_offset.push_back(&item);
   }
   std::sort(by_offset.begin(), by_offset.end(), [](const auto* a, const auto* b) {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/bilingual_failure.h"
 #include "base/check.h"
 #include "model/config_reader.h"
 
@@ -73,24 +74,27 @@ const void* SafetensorsSource::acquire(std::string_view name, std::size_t alignm
 ops::WeightSlice SafetensorsSource::get(std::string_view name,
                                         std::span<const std::int64_t> shape) {
   const SafetensorsEntry* const entry = find(name);
-  check(entry != nullptr,
-        "{}: tensor {}: expected {}, found no tensor of that name in {} safetensors files",
-        folder_,
-        in_quotes(name),
-        describe_tensor("float", shape),
-        files_.size());
-  check(std::equal(shape.begin(), shape.end(), entry->shape.begin(), entry->shape.end()),
-        "{}: tensor {}: expected shape {}, found {}",
-        file_of(name),
-        in_quotes(name),
-        describe_tensor("", shape),
-        describe_tensor("", entry->shape));
+  check_in_both(entry != nullptr,
+                "{}: tensor {}: expected {}, found no tensor of that name in {} safetensors files",
+                "{}：缺少张量 {}（应为 {}）：{} 个 safetensors 文件中都没有",
+                folder_,
+                in_quotes(name),
+                describe_tensor("float", shape),
+                files_.size());
+  check_in_both(std::equal(shape.begin(), shape.end(), entry->shape.begin(), entry->shape.end()),
+                "{}: tensor {}: expected shape {}, found {}",
+                "{}：张量 {} 的形状应为 {}，实为 {}",
+                file_of(name),
+                in_quotes(name),
+                describe_tensor("", shape),
+                describe_tensor("", entry->shape));
   const std::optional<device::DType> dtype = weight_dtype(entry->dtype);
-  check(dtype.has_value(),
-        "{}: tensor {}: expected F32, F16 or BF16, found {}",
-        file_of(name),
-        in_quotes(name),
-        entry->dtype);
+  check_in_both(dtype.has_value(),
+                "{}: tensor {}: expected F32, F16 or BF16, found {}",
+                "{}：张量 {} 的类型应为 F32、F16 或 BF16，实为 {}",
+                file_of(name),
+                in_quotes(name),
+                entry->dtype);
   ops::WeightSlice slice;
   slice.data = acquire(name, device::size_of(*dtype));
   slice.dtype = *dtype;

@@ -12,7 +12,8 @@
 namespace fastchat::parallel {
 namespace {
 
-constexpr int kMostCards = 1024;
+/// More than the vendor's largest supernode has (384) is a mistyped number.
+constexpr int kMostCards = 512;
 
 /// Attained figures: HBM nominal x 0.92, matrix peak of the platform file (cores x 16 x 16 x 16
 /// multiply-adds x clock) x 0.75, operations 1.5 us apart in a replayed graph, an all-reduce of one
@@ -118,11 +119,8 @@ Result<std::vector<DeviceBudget>> parse_cards(std::string_view list, ChooseText 
     const Result<Item> item = parse_item(list.substr(start, comma - start), choose);
     if (!item) return item.error();
     if (devices.size() + static_cast<std::size_t>(item->count) > kMostCards)
-      return Error{ErrorCode::invalid_request,
-                   fmt::format("'{}': more than {} cards in all; 1 to {} were expected",
-                               list,
-                               kMostCards,
-                               kMostCards)};
+      return refused(
+          choose("'{}': more than {} cards in all", "'{}'：总数超过 {} 张卡"), list, kMostCards);
     for (int i = 0; i < item->count; ++i)
       devices.push_back({.name = fmt::format("npu:{} {}", devices.size(), item->card->name),
                          .total_bytes = item->memory_bytes,

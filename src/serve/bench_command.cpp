@@ -53,6 +53,9 @@ std::string to_text(const bench::Limits& limits) {
       limits.int8_gop_s);
 }
 
+/// On standard error: what goes on while nothing is printed for seconds.
+void announce(const std::string& what) { fmt::print(stderr, "{} …\n", what); }
+
 int run_limits(int argc, char** argv) {
   bool as_json = false;
   int repetitions = 5;
@@ -67,6 +70,9 @@ int run_limits(int argc, char** argv) {
       ->type_name("N");
   app.add_flag("--json", as_json, say("as JSON", "输出 JSON"));
   if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
+  announce(say_with("measuring what this machine can do, {} readings",
+                    "正在测量本机的极限，共 {} 次读数",
+                    repetitions));
   bench::LimitsMeter meter;
   std::vector<bench::Limits> readings;
   readings.reserve(static_cast<std::size_t>(repetitions));
@@ -115,6 +121,32 @@ std::vector<Case> cases_of(const ModelBenchOptions& options) {
   return cases;
 }
 
+/// --format names the weights' numbers in one word; what other flags say of them must agree.
+void apply_format(const std::string& format, ModelOptions& model) {
+  if (format.empty()) return;
+  const auto refuse_beside = [&](std::string_view flag, std::string_view value) {
+    throw UsageFailure(say_with("--format {} contradicts {}{}{}; leave one of the two out",
+                                "--format {} 与 {}{}{} 矛盾；请去掉其中一个",
+                                format,
+                                flag,
+                                value.empty() ? "" : " ",
+                                value));
+  };
+  const bool in_8_bits = format == "w8a16" || format == "w8a8";
+  const auto asked = format == "w8a8"    ? model::Quantization::w8a8
+                     : format == "w8a16" ? model::Quantization::w8a16
+                                         : model::Quantization::none;
+  if (model.load_8bit && asked != model.quantization) refuse_beside("--load-8bit", "");
+  if (model.named_quantization && asked != *model.named_quantization)
+    refuse_beside("--quantization", model::to_string(*model.named_quantization));
+  model.quantization = asked;
+  if (in_8_bits) return;
+  if (model.dtype != "auto" &&
+      device::parse_float_dtype(model.dtype).value() != device::parse_float_dtype(format).value())
+    refuse_beside("--dtype", model.dtype);
+  model.dtype = format;
+}
+
 /// The engine must hold the largest case.
 void size_model(ModelBenchOptions& options) {
   std::int64_t longest = options.prompt_len + 1;
@@ -131,11 +163,6 @@ void size_model(ModelBenchOptions& options) {
     options.model.max_num_seqs = std::max(options.model.max_num_seqs, batch);
   for (const std::int64_t batch : options.batches)
     options.model.max_num_seqs = std::max(options.model.max_num_seqs, batch);
-  if (options.format == "w8a16" || options.format == "w8a8")
-    options.model.quantization =
-        options.format == "w8a8" ? model::Quantization::w8a8 : model::Quantization::w8a16;
-  else if (!options.format.empty())
-    options.model.dtype = options.format;
   if (options.model.model_path.empty())
     options.model.load_format =
         options.model.device == "npu" ? LoadFormat::repeated_rows : LoadFormat::dummy;
@@ -368,6 +395,7 @@ int run_model(int argc, char** argv) {
           "  fastchat bench model --model-path ~/models/Qwen2-7B-Instruct --context 0,8192 "
           "--json"));
   if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
+  apply_format(options.format, options.model);
   size_model(options);
   std::vector<Case> cases = cases_of(options);
   if (cases.empty())
@@ -378,6 +406,7 @@ int run_model(int argc, char** argv) {
                            "--gen-len 1：至少 2 个 token 才有速度；0 表示不测解码"));
   resolve_model_path(options.model);
 
+  announce(say("preparing what limits are measured with, and the model", "正在准备测量与模型"));
   bench::LimitsMeter meter;
   std::unique_ptr<ModelInstance> model;
   {
@@ -388,6 +417,17 @@ int run_model(int argc, char** argv) {
   }
   fmt::print(stderr, "{}", start_report(*model, /*how_to_leave=*/false));
 
+  if (model->planned().kind != device::DeviceKind::cpu)
+    fmt::print(
+        stderr,
+        "{}",
+        text("The limits are those of this machine's processors, not of its cards: of the "
+             "cards only nominal figures are known, and \"of limit\" says nothing of them.\n",
+             "下列极限是本机处理器的，而不是卡的：卡只有标称指标，“占极限”对卡没有意义。\n"));
+  announce(say_with("measuring limits and {} case(s) in turn, {} round(s)",
+                    "正在交替测量极限与 {} 项，共 {} 轮",
+                    cases.size(),
+                    options.repetitions));
   std::vector<bench::Limits> readings;
   std::uint64_t seed = 1;
   for (int round = 0; round < options.repetitions; ++round) {

@@ -9,9 +9,12 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 #include <CLI/CLI.hpp>
 
+#include "base/log.h"
 #include "serve/cli/styled_text.h"
+#include "serve/config_file.h"
 #include "serve/exit_status.h"
 #include "serve/flag_checks.h"
 #include "serve/language.h"
@@ -51,6 +54,34 @@ std::string environment_name(const std::string& long_name) {
     return c == '-' ? '_' : static_cast<char>(std::toupper(c));
   });
   return name;
+}
+
+// A variable that is nearly the name of a setting is a slip of the keyboard. Others are no business
+// of ours: other verbs have settings of their own, the library and the tests have variables too.
+void warn_of_misspelt_variables(const CLI::App& app) {
+  static constexpr std::string_view kPrefix = "FASTCHAT_";
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options())
+    if (!option->get_envname().empty()) names.push_back(option->get_envname());
+  const auto slips = [](std::string_view name, std::string_view setting) {
+    const std::size_t allowed = name.size() - kPrefix.size() < 6 ? 1 : 2;
+    return edit_distance(name, setting) <= allowed;
+  };
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view variable(*entry);
+    const std::string_view name = variable.substr(0, variable.find('='));
+    if (!name.starts_with(kPrefix) || std::find(names.begin(), names.end(), name) != names.end())
+      continue;
+    for (const std::string& setting : names) {
+      if (!slips(name, setting)) continue;
+      log::warn("{}",
+                say_with("{} is no setting and is ignored; did you mean {}?",
+                         "{} 不是设置，已忽略；是不是 {}？",
+                         name,
+                         setting));
+      break;
+    }
+  }
 }
 
 // ---- what is wrong, in both languages: CLI11 has its messages in English
@@ -110,11 +141,25 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
     return say_with("--config: cannot read {}",
                     "--config：无法读取 {}",
                     what.substr(0, what.find(" was not readable")));
-  if (kind == "ConfigError")
-    return say_with("the configuration file has an unknown setting: {}",
-                    "配置文件中有未知的设置：{}",
-                    behind(what, "parse "));
   return what;
+}
+
+// " (flags.ini, line 3)": where the file of --config says what is wrong; empty: the command line
+// or the environment does.
+std::string place_in_file(const CLI::App& app,
+                          const CLI::ParseError& error,
+                          const std::vector<std::string>& arguments) {
+  const std::string what = error.what();
+  const std::size_t start = what.find("--");
+  const std::vector<std::string>& files = app.get_config_ptr()->results();
+  if (start == std::string::npos || files.empty()) return {};
+  const std::string flag = what.substr(start, what.find_first_of(": =", start) - start);
+  for (const std::string& argument : arguments)
+    if (argument == flag || argument.starts_with(flag + "=")) return {};
+  for (const Setting& setting : settings_of(files.back()))
+    if ("--" + setting.name == flag)
+      return say_with(" ({}, line {})", "（{} 第 {} 行）", files.back(), setting.line);
+  return {};
 }
 
 // CLI11's layout with our headings, and without the names of environment variables: one sentence
@@ -184,13 +229,8 @@ std::string find_setting(int argc, char** argv, const std::string& name) {
   std::string value = find_flag(argc, argv, "--" + name);
   if (!value.empty()) return value;
   if (const std::string file = find_flag(argc, argv, "--config"); !file.empty()) {
-    try {
-      for (const CLI::ConfigItem& item : CLI::ConfigBase().from_file(file))
-        if (item.parents.empty() && item.name == name && !item.inputs.empty())
-          value = item.inputs.back();
-    } catch (const CLI::Error&) {  // the parse reads it again and says what is wrong
-      return {};
-    }
+    for (const Setting& setting : settings_of(file))
+      if (setting.name == name && !setting.values.empty()) value = setting.values.back();
   }
   if (!value.empty()) return value;
   const char* const variable = std::getenv(environment_name(name).c_str());
@@ -225,7 +265,7 @@ std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
                                   "从文件读取参数，每行形如 temperature=0.2")))
       ->type_name("FILE")
       ->group(group);
-  app.allow_config_extras(CLI::config_extras_mode::error);  // a misspelt setting is not ignored
+  app.config_formatter(std::make_shared<ConfigFile>(app));
   app.set_help_flag("-h,--help", std::string(text("this help", "显示本帮助")))->group(group);
   for (CLI::Option* option : app.get_options())
     if (option->get_group() == "Options") option->group(say("Options", "选项"));  // CLI11's default
@@ -238,6 +278,7 @@ std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
     arguments.push_back(flags_ended ? std::string(argv[index])
                                     : expand_abbreviation(app, with_dashes(argv[index])));
   }
+  const std::vector<std::string> given = arguments;  // the parse consumes its own
   std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
   try {
     app.parse(arguments);
@@ -247,13 +288,15 @@ std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
     return 0;
   } catch (const CLI::ParseError& error) {
     fmt::print(stderr,
-               "{}{}{}\n{}\n",
+               "{}{}{}{}\n{}\n",
                app.get_name(),
                text(": ", "："),
                explain(app, error),
+               place_in_file(app, error, given),
                say_with("try: {} --help", "请看：{} --help", app.get_name()));
     return kUsage;
   }
+  warn_of_misspelt_variables(app);
   return std::nullopt;
 }
 

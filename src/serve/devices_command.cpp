@@ -104,6 +104,16 @@ nlohmann::json to_json(const std::vector<FoundKind>& kinds) {
   return result;
 }
 
+/// What a device says of itself. Cards do so in English; theirs is put together again.
+std::string details_of(const FoundKind& kind, const FoundDevice& device) {
+  if (device.info.kind == device::DeviceKind::npu)
+    for (const device::Fact& fact : kind.diagnosis.facts)
+      if (fact.key == "cann_version")
+        return say_with(
+            "card {}, CANN {}", "{} 号卡，CANN {}", device.info.physical_index, fact.value);
+  return device.info.details;
+}
+
 void print_device(const FoundKind& kind, const FoundDevice& device) {
   if (!device.reason.empty()) {
     fmt::print(fmt::runtime(text("{:<5} {}  {} ({}), does not open: {}\n",
@@ -111,7 +121,7 @@ void print_device(const FoundKind& kind, const FoundDevice& device) {
                kind.kind,
                device.info.index,
                device.info.name,
-               device.info.details,
+               details_of(kind, device),
                device.reason);
     return;
   }
@@ -120,7 +130,7 @@ void print_device(const FoundKind& kind, const FoundDevice& device) {
              kind.kind,
              device.info.index,
              device.info.name,
-             device.info.details,
+             details_of(kind, device),
              format_bytes(device.memory.free_bytes),
              format_bytes(device.memory.total_bytes));
 }
@@ -155,7 +165,7 @@ int run_devices(int argc, char** argv) {
                  options.device,
                  say("only this kind: cpu, npu or cuda (default: all)",
                      "只列出此类设备：cpu、npu 或 cuda（默认全部）"))
-      ->check(one_of({"auto", "cpu", "npu", "cuda"}))
+      ->check(device_kind())
       ->type_name("KIND");
   app.add_option("--num-gpus",
                  options.num_gpus,

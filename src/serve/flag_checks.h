@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -34,6 +35,18 @@ inline FlagCheck one_of(std::vector<std::string> names) {
       if (name == value) return std::string();
     return say_with(
         "'{}' is none of {}", "'{}' 不是可选值；可选 {}", value, fmt::join(names, ", "));
+  };
+}
+
+/// --device: the kinds that exist. FastChat's other kinds pass too; whoever opens them says what is
+/// missing.
+inline FlagCheck device_kind() {
+  return [](const std::string& value) {
+    for (const std::string_view kind : {"auto", "npu", "cuda", "cpu", "mps", "xpu"})
+      if (value == kind) return std::string();
+    return say_with("'{}' is none of auto, npu, cpu, cuda (cuda is not built yet)",
+                    "'{}' 不是可选值；可选 auto、npu、cpu、cuda（cuda 尚未实现）",
+                    value);
   };
 }
 

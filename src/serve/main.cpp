@@ -14,6 +14,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include "base/bilingual_failure.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "device/ascend/cann_root.h"
@@ -143,7 +144,10 @@ int main(int argc, char** argv) {
   } catch (const serve::DoesNotFit& error) {
     return failed(error, serve::kDoesNotFit);
   } catch (const OutOfMemory& error) {
-    return failed(error, serve::kDoesNotFit);
+    // Devices speak English; the heading at least is in the reader's language.
+    return failed(OutOfMemory(serve::say("", "设备内存不足：") + error.what()), serve::kDoesNotFit);
+  } catch (const BilingualFailure& error) {
+    return failed(Failure(serve::say(error.what(), error.chinese())), serve::kFailed);
   } catch (const std::system_error& error) {
     if (std::ferror(stdout) != 0) return serve::cannot_write(error.code().value());
     return failed(error, serve::kFailed);

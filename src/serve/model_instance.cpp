@@ -13,6 +13,7 @@
 #include "serve/exit_status.h"
 #include "serve/language.h"
 #include "serve/model_path.h"
+#include "serve/prepare_plan.h"
 
 namespace fastchat::serve {
 namespace {
@@ -118,9 +119,13 @@ void ModelInstance::Impl::place(const ModelOptions& options) {
   if (!made) {
     const parallel::PlanRequest refused = parallel::refused_request(planned.request, num_replicas);
     const parallel::Refusal refusal = parallel::explain_refusal(refused);
-    const std::string reason = parallel::to_text(refusal, refused, text);
-    if (refusal.reason == parallel::RefusalReason::bad_request) throw UsageFailure(reason);
-    throw DoesNotFit(reason);
+    if (refusal.reason == parallel::RefusalReason::bad_request)
+      throw UsageFailure(parallel::to_text(refusal, refused, text));
+    throw DoesNotFit(
+        parallel::to_text(refusal,
+                          refused,
+                          surroundings_of(options, *platform, planned, DeviceMemory::present),
+                          text));
   }
   plan = std::move(made).value();
   const std::string choice = choice_text(plan, planned.request.workload);

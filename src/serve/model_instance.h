@@ -25,6 +25,7 @@ namespace fastchat::serve {
 struct PlannedModel {
   model::ModelConfig config;
   device::DType dtype = device::DType::f32;
+  device::DeviceKind kind = device::DeviceKind::cpu;
   std::vector<int> devices;
   bool has_graphs = false;  // decode steps are to be recorded, where the device can
   parallel::PlanRequest request;

@@ -14,8 +14,10 @@
 #include "base/log.h"
 #include "device/ascend/npu_device.h"
 #include "device/cpu/cpu_device.h"
+#include "serve/exit_status.h"
 #include "serve/flag_checks.h"
 #include "serve/language.h"
+#include "serve/later_flags.h"
 
 namespace fastchat::serve {
 namespace {
@@ -114,6 +116,21 @@ void check_parallel(const ModelOptions& options) {
   }
 }
 
+/// --load-8bit beside a --quantization that is another one: neither may win silently.
+void settle_quantization(ModelOptions& options) {
+  using model::Quantization;
+  options.quantization = options.named_quantization.value_or(Quantization::none);
+  if (!options.load_8bit) return;
+  if (options.named_quantization && *options.named_quantization != Quantization::w8a16)
+    throw CLI::ValidationError(
+        "--load-8bit",
+        say_with("is the same as --quantization w8a16, but --quantization {} is given too; leave "
+                 "one of the two out",
+                 "等同于 --quantization w8a16，却又给出了 --quantization {}；请去掉其中一个",
+                 model::to_string(*options.named_quantization)));
+  options.quantization = Quantization::w8a16;
+}
+
 /// What single flags cannot see.
 void check_combination(const ModelOptions& options) {
   const int count = num_devices(options);
@@ -184,10 +201,11 @@ void add_model_group(CLI::App& app, ModelOptions& options) {
   app.add_option(
          "--dtype",
          options.dtype,
-         say("numbers of weights, activations and KV: auto, float32, float16, bfloat16. auto: the\n"
-             "checkpoint's 16-bit type on cpu",
-             "权重、激活与 KV 的数值类型：auto、float32、float16、bfloat16。auto：在 cpu "
-             "上用权重文件的 16 位类型"))
+         say("numbers of weights, activations and KV: auto, float32, float16 (or half, fp16), "
+             "bfloat16.\n"
+             "auto: the checkpoint's 16-bit type on cpu",
+             "权重、激活与 KV 的数值类型：auto、float32、float16（也可写 half、fp16）、bfloat16。\n"
+             "auto：在 cpu 上用权重文件的 16 位类型"))
       ->check([](const std::string& name) {
         if (name == "auto") return std::string();
         const Result<device::DType> dtype = device::parse_float_dtype(name);
@@ -201,7 +219,9 @@ void add_model_group(CLI::App& app, ModelOptions& options) {
       ->group(group);
   app.add_option_function<std::string>(
          "--quantization",
-         [&options](const std::string& value) { options.quantization = read_quantization(value); },
+         [&options](const std::string& value) {
+           options.named_quantization = read_quantization(value);
+         },
          say("weights of linear layers in 8 bits, quantized while they are loaded: w8a16 (half "
              "the\n"
              "memory; activations stay in 16 bits), w8a8 (activations in 8 bits too, per token:\n"
@@ -214,14 +234,10 @@ void add_model_group(CLI::App& app, ModelOptions& options) {
       ->type_name("none|w8a16|w8a8")
       ->default_str("none")
       ->group(group);
-  app.add_flag_callback(
-         "--load-8bit",
-         [&options] {
-           if (options.quantization == model::Quantization::none)
-             options.quantization = model::Quantization::w8a16;
-         },
-         say("the same as --quantization w8a16, on any number of devices",
-             "等同于 --quantization w8a16，可用于任意数量的设备"))
+  app.add_flag("--load-8bit",
+               options.load_8bit,
+               say("the same as --quantization w8a16, on any number of devices",
+                   "等同于 --quantization w8a16，可用于任意数量的设备"))
       ->group(group);
   app.add_option_function<std::string>(
          "--load-format",
@@ -262,7 +278,7 @@ void add_device_group(CLI::App& app, ModelOptions& options) {
                  say("cpu, npu (Ascend), cuda, or auto: the best kind that is there. This version "
                      "has cpu and npu",
                      "cpu、npu（昇腾）、cuda 或 auto（自动选择）。本版本支持 cpu 与 npu"))
-      ->check(one_of({"auto", "cpu", "npu", "cuda", "mps", "xpu"}))
+      ->check(device_kind())
       ->type_name("KIND")
       ->capture_default_str()
       ->group(group);
@@ -357,86 +373,6 @@ void add_memory_group(CLI::App& app, ModelOptions& options) {
       ->group(group);
 }
 
-enum class Takes { value, nothing };
-
-/// FastChat's flags that this version knows and does not have. What to do instead, in both
-/// languages.
-struct LaterFlag {
-  const char* name;
-  Takes takes;
-  std::string_view english;
-  std::string_view chinese;
-};
-
-constexpr std::string_view kQuantized =
-    "weights of GPTQ and AWQ come in a later version; --load-8bit makes 8-bit weights of the "
-    "model's 16-bit ones";
-constexpr std::string_view kQuantizedZh =
-    "GPTQ 与 AWQ 权重将在以后的版本提供；--load-8bit 可把 16 位权重量化为 8 位";
-constexpr std::string_view kExllama =
-    "there is no ExLlama here, fastchat has an engine of its own; leave the flag out";
-constexpr std::string_view kExllamaZh = "此处没有 ExLlama，fastchat 有自己的推理引擎；请去掉此参数";
-constexpr std::string_view kExllamaLength =
-    "there is no ExLlama here, fastchat has an engine of its own; --max-model-len sets the context";
-constexpr std::string_view kExllamaLengthZh =
-    "此处没有 ExLlama，fastchat 有自己的推理引擎；上下文长度请用 --max-model-len";
-constexpr std::string_view kExllamaSplit =
-    "there is no ExLlama here; --max-gpu-memory 20GiB,7GiB,7GiB sets what each device may use";
-constexpr std::string_view kExllamaSplitZh =
-    "此处没有 ExLlama；每个设备的内存请用 --max-gpu-memory 20GiB,7GiB,7GiB";
-constexpr std::string_view kXft =
-    "there is no xFasterTransformer here; --device cpu has fast kernels of its own";
-constexpr std::string_view kXftZh = "此处没有 xFasterTransformer；--device cpu 自带快速内核";
-constexpr std::string_view kXftLength =
-    "there is no xFasterTransformer here; --max-model-len sets the context";
-constexpr std::string_view kXftLengthZh =
-    "此处没有 xFasterTransformer；上下文长度请用 --max-model-len";
-constexpr std::string_view kXftDtype =
-    "there is no xFasterTransformer here; --dtype sets the type of the weights";
-constexpr std::string_view kXftDtypeZh = "此处没有 xFasterTransformer；数值类型请用 --dtype";
-
-constexpr LaterFlag kLaterFlags[] = {
-    {"--cpu-offloading",
-     Takes::nothing,
-     "layers in host memory come in a later version; --device cpu runs the whole model there",
-     "把部分层放在主机内存将在以后的版本提供；--device cpu 可在主机上运行整个模型"},
-    {"--data-parallel-size",
-     Takes::value,
-     "whole copies of the model behind one API come with a later version",
-     "一个 API 后的多份完整模型将在以后的版本提供"},
-    {"--gptq-ckpt", Takes::value, kQuantized, kQuantizedZh},
-    {"--gptq-wbits", Takes::value, kQuantized, kQuantizedZh},
-    {"--gptq-groupsize", Takes::value, kQuantized, kQuantizedZh},
-    {"--gptq-act-order", Takes::nothing, kQuantized, kQuantizedZh},
-    {"--awq-ckpt", Takes::value, kQuantized, kQuantizedZh},
-    {"--awq-wbits", Takes::value, kQuantized, kQuantizedZh},
-    {"--awq-groupsize", Takes::value, kQuantized, kQuantizedZh},
-    {"--enable-exllama", Takes::nothing, kExllama, kExllamaZh},
-    {"--exllama-max-seq-len", Takes::value, kExllamaLength, kExllamaLengthZh},
-    {"--exllama-gpu-split", Takes::value, kExllamaSplit, kExllamaSplitZh},
-    {"--exllama-cache-8bit",
-     Takes::nothing,
-     "an 8-bit KV cache comes in a later version; leave the flag out",
-     "8 位键值缓存将在以后的版本提供；请去掉此参数"},
-    {"--enable-xft", Takes::nothing, kXft, kXftZh},
-    {"--xft-max-seq-len", Takes::value, kXftLength, kXftLengthZh},
-    {"--xft-dtype", Takes::value, kXftDtype, kXftDtypeZh},
-};
-
-void add_later_flags(CLI::App& app) {
-  const std::string hidden;  // an empty group keeps an option out of the help
-  for (const LaterFlag& flag : kLaterFlags) {
-    const auto refuse = [&flag] {
-      throw CLI::ValidationError(flag.name, say(flag.english, flag.chinese));
-    };
-    if (flag.takes == Takes::nothing)
-      app.add_flag_callback(flag.name, refuse)->group(hidden);
-    else
-      app.add_option_function<std::string>(flag.name, [refuse](const std::string&) { refuse(); })
-          ->group(hidden);
-  }
-}
-
 }  // namespace
 
 std::string missing_platform(std::string_view kind) {
@@ -454,7 +390,10 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
   add_parallel_options(app, options.parallel);
   add_memory_group(app, options);
   add_later_flags(app);
-  app.parse_complete_callback([&options] { check_combination(options); });
+  app.parse_complete_callback([&options] {
+    settle_quantization(options);
+    check_combination(options);
+  });
 }
 
 int num_platform_devices(const ModelOptions& options) {
@@ -527,10 +466,10 @@ device::DType resolve_dtype(const ModelOptions& options,
   if (options.dtype != "auto") {
     const Result<device::DType> dtype = device::parse_float_dtype(options.dtype);
     check(dtype.has_value(), "--dtype: {}", dtype ? "" : dtype.error().message);
-    check(kind != device::DeviceKind::npu || *dtype != device::DType::f32,
-          "{}",
-          text("--dtype float32: Ascend's attention takes 16-bit numbers; use float16 or bfloat16",
-               "--dtype float32：昇腾的注意力算子只接受 16 位数值；请用 float16 或 bfloat16"));
+    if (kind == device::DeviceKind::npu && *dtype == device::DType::f32)
+      throw UsageFailure(
+          say("--dtype float32: Ascend's attention takes 16-bit numbers; use float16 or bfloat16",
+              "--dtype float32：昇腾的注意力算子只接受 16 位数值；请用 float16 或 bfloat16"));
     return *dtype;
   }
   const bool is_card = kind == device::DeviceKind::npu || kind == device::DeviceKind::cuda;

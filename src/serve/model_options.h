@@ -45,9 +45,11 @@ struct ModelOptions {
       0;  // --max-model-len: 0 = what the model was made for, or as much of it as fits
   std::int64_t max_num_batched_tokens = 512;
   std::int64_t max_num_seqs = 16;
-  bool enforce_eager = false;  // --enforce-eager: steps are not recorded
-  std::string dtype = "auto";  // --dtype auto|float32|float16|bfloat16
-  // --quantization none|w8a16|w8a8, --load-8bit: of weights that the checkpoint has in 16 bits
+  bool enforce_eager = false;                             // --enforce-eager: steps are not recorded
+  std::string dtype = "auto";                             // --dtype auto|float32|float16|bfloat16
+  std::optional<model::Quantization> named_quantization;  // --quantization none|w8a16|w8a8
+  bool load_8bit = false;                                 // --load-8bit: the same as w8a16
+  // What these two ask of weights that the checkpoint has in 16 bits.
   model::Quantization quantization = model::Quantization::none;
   LoadFormat load_format = LoadFormat::automatic;  // --load-format auto|dummy
   // --safetensors-load-strategy auto|lazy|eager
@@ -82,7 +84,7 @@ std::vector<int> device_indices(const ModelOptions& options, device::Platform& p
 /// (w8a16)".
 std::string describe_numbers(const model::ModelConfig& config, device::DType dtype);
 /// --dtype resolved: auto = the checkpoint's 16-bit type on cpu (f32 for f32 checkpoints), f16 on
-/// npu and cuda.
+/// npu and cuda. Throws UsageFailure where that kind cannot compute with it.
 device::DType resolve_dtype(const ModelOptions& options,
                             const model::ModelConfig& config,
                             device::DeviceKind kind);

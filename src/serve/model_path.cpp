@@ -170,14 +170,45 @@ void require_model_folder(const fs::path& folder) {
         folder.string());
 }
 
-/// msModelSlim's names: quant_model_weight_w8a8.safetensors, quant_model_weights-00001-of-….
-bool has_modelslim_weights(const fs::path& folder) {
+bool has_file(const fs::path& folder, std::string_view beginning, std::string_view end) {
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with("quant_model_weight") && name.ends_with(".safetensors")) return true;
+    if (name.starts_with(beginning) && name.ends_with(end)) return true;
   }
   return false;
+}
+
+/// msModelSlim's names: quant_model_weight_w8a8.safetensors, quant_model_weights-00001-of-….
+bool has_modelslim_weights(const fs::path& folder) {
+  return has_file(folder, "quant_model_weight", ".safetensors");
+}
+
+bool is_modelslim(const fs::path& folder) {
+  return has_file(folder, "quant_model_description", ".json");
+}
+
+/// Why the weights of a folder that has none of the known files cannot be loaded.
+std::string missing_weights(const fs::path& folder, bool has_pickle) {
+  if (is_modelslim(folder))
+    return say_with(
+        "{}: can be planned for and not loaded: msModelSlim's weights "
+        "(quant_model_weight*.safetensors) are not in it",
+        "{}：可以规划，但无法加载：其中没有 msModelSlim 的权重文件"
+        "（quant_model_weight*.safetensors）",
+        folder.string());
+  if (has_pickle)
+    return say_with(
+        "{}: can be planned for and not loaded: its weights are pytorch_model.bin, "
+        "which has to be converted to safetensors",
+        "{}：可以规划，但无法加载：权重是 pytorch_model.bin，需先转换为 safetensors",
+        folder.string());
+  return say_with(
+      "{}: can be planned for and not loaded: there is neither model.safetensors "
+      "nor model.safetensors.index.json in it",
+      "{}：可以规划，但无法加载：其中既没有 model.safetensors，也没有 "
+      "model.safetensors.index.json",
+      folder.string());
 }
 
 }  // namespace
@@ -255,18 +286,8 @@ std::vector<std::string> missing_parts(const fs::path& folder) {
   std::vector<std::string> missing;
   if (!has("model.safetensors") && !has("model.safetensors.index.json") &&
       !has_modelslim_weights(folder)) {
-    const bool has_pickle = has("pytorch_model.bin") || has("pytorch_model.bin.index.json");
     missing.push_back(
-        has_pickle
-            ? say_with("{}: can be planned for and not loaded: its weights are pytorch_model.bin, "
-                       "which has to be converted to safetensors",
-                       "{}：可以规划，但无法加载：权重是 pytorch_model.bin，需先转换为 safetensors",
-                       folder.string())
-            : say_with("{}: can be planned for and not loaded: there is neither model.safetensors "
-                       "nor model.safetensors.index.json in it",
-                       "{}：可以规划，但无法加载：其中既没有 model.safetensors，也没有 "
-                       "model.safetensors.index.json",
-                       folder.string()));
+        missing_weights(folder, has("pytorch_model.bin") || has("pytorch_model.bin.index.json")));
   }
   if (!has("tokenizer.json") && !has("tokenizer.model") &&
       !(has("vocab.json") && has("merges.txt")))

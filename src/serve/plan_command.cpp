@@ -96,6 +96,12 @@ std::string heading(const ModelOptions& options,
     out +=
         say("These devices are not here: weights and KV are counted, workspace is an estimate.\n",
             "这些设备不在本机：权重与键值缓存按字节计算，工作内存为估计值。\n");
+  if (planned.kind == device::DeviceKind::npu && options.cards.empty() &&
+      planned.devices.size() > 1)
+    out +=
+        say("Ways to use these cards are compared by nominal figures; nothing was measured "
+            "(--cards names cards whose figures are known).\n",
+            "各种放置方式按标称指标比较，未经实测（--cards 可指定指标已知的卡）。\n");
   if (context_reduced(options, planned))
     out +=
         say("Not all of that context fits; this is the longest that does (--max-model-len promises "
@@ -171,6 +177,13 @@ int run_plan(int argc, char** argv) {
   const PlannedModel planned = prepare_plan(options, *platform, DeviceMemory::as_limits);
   const parallel::PlanRequest& request = planned.request;
   const int num_replicas = options.parallel.num_replicas;
+  constexpr std::size_t kManyDevices = 64;
+  if (request.devices.size() > kManyDevices)
+    fmt::print(stderr,
+               "{}\n",
+               say_with("planning for {} devices, which may take some seconds …",
+                        "正在为 {} 个设备做规划，可能需要数秒 …",
+                        request.devices.size()));
   const Result<parallel::ReplicaPlan> plan = parallel::plan_replicas(request, num_replicas);
   if (plan) {
     if (as_json) {
@@ -188,13 +201,17 @@ int run_plan(int argc, char** argv) {
 
   const parallel::PlanRequest refused = parallel::refused_request(request, num_replicas);
   const parallel::Refusal refusal = parallel::explain_refusal(refused);
+  const bool is_usage = refusal.reason == parallel::RefusalReason::bad_request;
+  const parallel::Surroundings surroundings =
+      is_usage ? parallel::Surroundings{}
+               : surroundings_of(options, *platform, planned, DeviceMemory::as_limits);
   fmt::print(stderr,
              "{}{}\n",
              text("fastchat plan: ", "fastchat plan："),
-             parallel::to_text(refusal, refused, text));
-  if (refusal.reason == parallel::RefusalReason::bad_request) return kUsage;
+             parallel::to_text(refusal, refused, surroundings, text));
+  if (is_usage) return kUsage;
   if (as_json) {
-    nlohmann::json result = parallel::to_json(refusal, refused);
+    nlohmann::json result = parallel::to_json(refusal, refused, surroundings);
     add_model(options, planned, result);
     fmt::print("{}\n", result.dump(2));
   }

@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "device/ascend/npu_device.h"
 #include "device/cpu/host_memory.h"
 #include "engine/model_runner.h"
 #include "model/decoder_stage.h"
@@ -217,7 +218,61 @@ ops::OpsTraits measured_traits(const ModelOptions& options,
   return traits;
 }
 
+/// Sizes of `planned`'s configuration in its request.
+void set_sizes(const ModelOptions& options, device::Platform& platform, PlannedModel& planned) {
+  parallel::PlanRequest& request = planned.request;
+  const ops::OpsTraits traits = measured_traits(options, platform, planned);
+  request.axes = model::tensor_axes(planned.config, traits);
+  request.sizes_of_share =
+      [config = planned.config, dtype = planned.dtype, traits, graphs = planned.has_graphs](
+          const parallel::TensorShare& share, int steps_in_flight) {
+        parallel::ModelSizes sizes = model::model_sizes(config, dtype, traits, share);
+        engine::add_step_buffers(
+            sizes, config, {.max_outstanding = steps_in_flight, .graphs = graphs});
+        return sizes;
+      };
+  request.sizes =
+      request.sizes_of_share(parallel::whole_share(request.axes), request.steps_in_flight);
+}
+
+/// Whether 8-bit weights in place of 16-bit ones make a plan.
+bool fits_in_8_bits(const ModelOptions& options,
+                    device::Platform& platform,
+                    const PlannedModel& planned) {
+  if (!model::quantizations(planned.config).empty()) return false;
+  PlannedModel smaller = planned;
+  model::quantize(smaller.config, model::Quantization::w8a16);
+  set_sizes(options, platform, smaller);
+  return parallel::make_plan(smaller.request).has_value();
+}
+
 }  // namespace
+
+parallel::Surroundings surroundings_of(const ModelOptions& options,
+                                       device::Platform& platform,
+                                       const PlannedModel& planned,
+                                       DeviceMemory memory) {
+  parallel::Surroundings found{.are_named_cards = !options.cards.empty(),
+                               .fits_in_8_bits = fits_in_8_bits(options, platform, planned)};
+  if (found.are_named_cards) {
+    for (const parallel::DeviceBudget& card : options.cards)
+      found.device_bytes.emplace_back(card.free_bytes);
+  } else if (planned.kind == device::DeviceKind::npu && !is_described(platform)) {
+    found.num_devices_there = platform.num_devices();
+    // Without the limits that this platform reports.
+    const std::unique_ptr<device::Platform> cards = device::create_npu_platform({});
+    for (std::size_t rank = 0; rank < planned.devices.size(); ++rank)
+      found.device_bytes.push_back(
+          planned.request.devices[rank].described
+              ? std::nullopt
+              : std::optional(cards->memory(planned.devices[rank]).total_bytes));
+  } else if (planned.kind == device::DeviceKind::cpu) {
+    // A plan takes limits at their word, whatever this machine has.
+    if (memory == DeviceMemory::present || options.max_gpu_memory.empty())
+      found.shared_bytes = device::host_memory().total_bytes;
+  }
+  return found;
+}
 
 std::unique_ptr<device::Platform> describe_platform(const ModelOptions& options,
                                                     device::DeviceKind kind) {
@@ -229,7 +284,8 @@ PlannedModel prepare_plan(const ModelOptions& options,
                           DeviceMemory memory) {
   PlannedModel planned;
   planned.config = read_config(options);
-  planned.dtype = resolve_dtype(options, planned.config, platform.kind());
+  planned.kind = platform.kind();
+  planned.dtype = resolve_dtype(options, planned.config, planned.kind);
   planned.devices = device_indices(options, platform);
   for (const int index : planned.devices) {
     const device::DeviceInfo info = platform.describe(index);
@@ -256,19 +312,8 @@ PlannedModel prepare_plan(const ModelOptions& options,
   request.max_num_batched_tokens = options.max_num_batched_tokens;
   request.max_num_seqs = options.max_num_seqs;
   request.max_logits_rows = std::max(request.max_logits_rows, options.max_num_seqs);
-  const ops::OpsTraits traits = measured_traits(options, platform, planned);
-  request.axes = model::tensor_axes(planned.config, traits);
   planned.has_graphs = platform.kind() == device::DeviceKind::npu && !options.enforce_eager;
-  request.sizes_of_share =
-      [config = planned.config, dtype = planned.dtype, traits, has_graphs = planned.has_graphs](
-          const parallel::TensorShare& share, int steps_in_flight) {
-        parallel::ModelSizes sizes = model::model_sizes(config, dtype, traits, share);
-        engine::add_step_buffers(
-            sizes, config, {.max_outstanding = steps_in_flight, .graphs = has_graphs});
-        return sizes;
-      };
-  request.sizes =
-      request.sizes_of_share(parallel::whole_share(request.axes), request.steps_in_flight);
+  set_sizes(options, platform, planned);
   request.parallel = options.parallel.request;
   request.devices = device_budgets(options, platform, planned.devices, memory);
   request.kv_cache_bytes = options.kv_cache_bytes;

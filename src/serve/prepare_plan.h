@@ -2,6 +2,7 @@
 #pragma once
 
 #include "device/device.h"
+#include "parallel/refusal_text.h"
 #include "serve/model_instance.h"
 
 #include <memory>
@@ -17,6 +18,13 @@ enum class DeviceMemory {
 PlannedModel prepare_plan(const ModelOptions& options,
                           device::Platform& platform,
                           DeviceMemory memory);
+
+/// What remedies of a refusal of `planned` must respect here: what cards there are and what they
+/// have, and whether weights in 8 bits would fit. The other arguments are those of prepare_plan.
+parallel::Surroundings surroundings_of(const ModelOptions& options,
+                                       device::Platform& platform,
+                                       const PlannedModel& planned,
+                                       DeviceMemory memory);
 
 /// Devices of a kind that this version or machine lacks, for plans of what --max-gpu-memory
 /// describes. They have no memory of their own and do not open.

@@ -291,6 +291,25 @@ TEST(AscendHost, ADriverElsewhereIsNotMissedWhereCannLoads) {
   EXPECT_HAS(host.first_text(), "507033");
 }
 
+TEST(AscendHost, AVariableThatNamesNoCannIsMentioned) {
+  Host host;
+  host.view().wrong_places = {{"ASCEND_HOME_PATH", "/opt/cannn", false}};
+  host.show_cards(8);
+  EXPECT_EQ(host.codes(), "cann_path_wrong");
+  EXPECT_HAS(host.first_text(), "ASCEND_HOME_PATH=/opt/cannn: there is no such folder; CANN in");
+  host.runtime.cards.clear();
+  host.remove_cann();
+  EXPECT_EQ(host.codes(), "cann_missing!");
+  EXPECT_HAS(host.first_text(), "ASCEND_HOME_PATH=/opt/cannn: there is no such folder; the Ascend");
+  host.view().wrong_places.front().exists = true;
+  EXPECT_HAS(host.first_text(in_chinese), "ASCEND_HOME_PATH=/opt/cannn：其中没有 CANN");
+  host.remove_driver();
+  host.remove_nodes();
+  host.runtime = {.failure = "no CANN found"};
+  EXPECT_EQ(host.codes(), "nothing_installed!");
+  EXPECT_HAS(host.first_text(), "no CANN in it (lib64/libascendcl.so); there is neither");
+}
+
 TEST(AscendHost, AMaskThatIsCutIsMentioned) {
   Host host;
   host.set_mask("6,7,8");

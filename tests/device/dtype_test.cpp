@@ -100,6 +100,8 @@ TEST(DType, NamesGoThereAndBack) {
   }
   EXPECT_EQ(*parse_float_dtype("bfloat16"), DType::bf16);
   EXPECT_EQ(*parse_float_dtype("half"), DType::f16);
+  EXPECT_EQ(*parse_float_dtype("fp16"), DType::f16);
+  EXPECT_EQ(*parse_float_dtype("fp32"), DType::f32);
   EXPECT_EQ(*parse_float_dtype("float"), DType::f32);
   EXPECT_FALSE(parse_float_dtype("int8"));
   EXPECT_EQ(size_of(DType::i64), 8U);

@@ -316,6 +316,14 @@ TEST(ModelSlimWeights, FilesOfAllNamesAreFound) {
   EXPECT_TRUE(says(failure_of([&] { Reader reader(checkpoint); }), {"expected one index"}));
 }
 
+TEST(ModelSlimWeights, WithoutFilesOfWeightsTheirNameIsTold) {
+  ModelSlimCheckpoint checkpoint("LlamaForCausalLM");
+  checkpoint.write("W8A8");
+  std::filesystem::remove(checkpoint.folder.path() / checkpoint.weight_file);
+  EXPECT_TRUE(says(failure_of([&] { Reader reader(checkpoint); }),
+                   {"quant_model_weight*.safetensors", "incomplete"}));
+}
+
 TEST(ModelSlimWeights, MissingTensorsAreNamedBeforeAnyIsLoaded) {
   const auto error_without = [](const std::string& type, const std::string& tensor) {
     ModelSlimCheckpoint checkpoint("LlamaForCausalLM");

@@ -84,6 +84,12 @@ TEST(NpuDevices, ShowWhichCardsAreVisibleAndWhatIsInstalled) {
       << ran.output;
 }
 
+TEST(NpuDevices, SpeakChineseUnderZh) {
+  const Ran ran = devices("FASTCHAT_EMULATOR_CARDS=8 ASCEND_RT_VISIBLE_DEVICES=4,6", "--lang zh");
+  EXPECT_NE(ran.output.find("npu   1  Ascend910B1（6 号卡，CANN "), std::string::npos)
+      << ran.output;
+}
+
 TEST(NpuDevices, SayWhenOthersHoldACardsMemory) {
   const std::string environment =
       "FASTCHAT_EMULATOR_CARDS=2 FASTCHAT_EMULATOR_MEMORY=64GiB FASTCHAT_EMULATOR_TAKEN=1GiB,40GiB";
@@ -113,6 +119,22 @@ TEST(NpuDevices, PlansLeaveOthersWhatTheyHold) {
   EXPECT_LE(held, 6.0 * (1 << 30));
 }
 
+TEST(NpuDevices, ARefusalSuggestsNothingThatTheCardsDoNotHave) {
+  const auto refusal = [](const std::string& arguments) {
+    const Ran ran =
+        fastchat("FASTCHAT_EMULATOR_CARDS=2 FASTCHAT_EMULATOR_MEMORY=8GiB",
+                 "plan --shape qwen2-7b --device npu --max-model-len 2048 " + arguments);
+    EXPECT_EQ(ran.status, 3) << ran.output;
+    return ran.output;
+  };
+  const std::string one = refusal("");
+  EXPECT_EQ(one.find("--num-gpus"), std::string::npos) << one;  // of three
+  EXPECT_EQ(one.find("alone ("), std::string::npos) << one;
+  const std::string limited = refusal("--max-gpu-memory 7GiB --num-gpus 2");
+  EXPECT_EQ(limited.find("on every device"), std::string::npos) << limited;
+  EXPECT_NE(limited.find("--load-8bit"), std::string::npos) << limited;
+}
+
 // Neither is a lack of memory taken for an overflow, nor bf16 for something that every card has.
 TEST(NpuDevices, ACardWithoutRoomOrBf16SaysThat) {
   const std::string model = "cli --model-path " FASTCHAT_SOURCE_DIR
@@ -121,6 +143,9 @@ TEST(NpuDevices, ACardWithoutRoomOrBf16SaysThat) {
                             model + "--gpu-memory-utilization 1 --max-num-seqs 100");
   EXPECT_NE(full.status, 0) << full.output;
   EXPECT_EQ(full.output.find("bf16 is used instead"), std::string::npos) << full.output;
+  const Ran chinese = fastchat("FASTCHAT_EMULATOR_CARDS=1 FASTCHAT_EMULATOR_MEMORY=64MiB",
+                               model + "--gpu-memory-utilization 1 --max-num-seqs 100 --lang zh");
+  EXPECT_NE(chinese.output.find("内存"), std::string::npos) << chinese.output;
   const Ran old_card = fastchat("FASTCHAT_EMULATOR_CARDS=1 FASTCHAT_EMULATOR_SOC=Ascend310P3",
                                 model + "--dtype bfloat16");
   EXPECT_EQ(old_card.status, 1);
@@ -161,6 +186,7 @@ TEST(NpuDevices, SayWhatHidesEveryCard) {
       << ran.output;
   EXPECT_NE(ran.output.find("CANN says: aclrtGetDeviceCount failed"), std::string::npos)
       << ran.output;
+  EXPECT_EQ(ran.output.find("\n;"), std::string::npos) << ran.output;  // CANN's words end a line
   EXPECT_NE(devices("ASCEND_RT_VISIBLE_DEVICES=", "--lang zh").output.find("不可用。ASCEND_RT"),
             std::string::npos);
 }

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "parallel/planner.h"
+#include "parallel/refusal_text.h"
 
 namespace fastchat::parallel {
 namespace {
@@ -174,6 +175,58 @@ TEST(RefusalText, MoreSharesOfOneMemoryAreNotSuggested) {
   EXPECT_EQ(text.find("--num-gpus"), std::string::npos) << text;
   request.shared_memory = false;
   EXPECT_NE(to_text(explain_refusal(request), request).find("--num-gpus"), std::string::npos);
+}
+
+TEST(RefusalText, RemediesAreThoseThatTheSurroundingsAllow) {
+  PlanRequest request = small_request(60);
+  const Refusal refusal = explain_refusal(request);
+  const auto says = [&](const Surroundings& surroundings, const std::string& part) {
+    return to_text(refusal, request, surroundings).find(part) != std::string::npos;
+  };
+  EXPECT_TRUE(says({}, "on every device"));
+  EXPECT_TRUE(says({}, "alone ("));
+  EXPECT_FALSE(says({.device_bytes = {840, 20, 840}}, "on every device"));
+  EXPECT_FALSE(says({.device_bytes = {840, 20, 840}}, "alone ("));
+  EXPECT_TRUE(says({.device_bytes = {840, 20, std::nullopt}}, "alone (") ||
+              says({.device_bytes = {std::nullopt, 20, 840}}, "alone (") ||
+              says({.device_bytes = {840, std::nullopt, 840}}, "alone ("));
+  EXPECT_TRUE(says({.num_devices_there = 3}, "--num-gpus 3"));
+  EXPECT_FALSE(says({.num_devices_there = 2}, "--num-gpus"));
+  EXPECT_TRUE(says({.are_named_cards = true}, "--cards 3x"));
+  EXPECT_FALSE(says({.are_named_cards = true}, "--num-gpus"));
+  EXPECT_FALSE(says({}, "--load-8bit"));
+  EXPECT_TRUE(says({.fits_in_8_bits = true}, "--load-8bit"));
+}
+
+TEST(RefusalText, DevicesOfOneMemoryAreNotRaisedBeyondIt) {
+  PlanRequest request = small_request(60);
+  request.shared_memory = true;
+  const Refusal refusal = explain_refusal(request);
+  const std::string all = to_text(refusal, request, {.shared_bytes = 100000});
+  EXPECT_NE(all.find("on every device"), std::string::npos) << all;
+  EXPECT_NE(all.find("--num-gpus 3"), std::string::npos) << all;
+  const std::string some = to_text(refusal, request, {.shared_bytes = 1700});
+  EXPECT_EQ(some.find("on every device"), std::string::npos) << some;
+  EXPECT_EQ(some.find("--num-gpus"), std::string::npos) << some;
+}
+
+TEST(RefusalText, AWorkspaceThatIsTooLargeIsSaidToBe) {
+  PlanRequest request = small_request(1);
+  request.devices.resize(1);
+  request.max_num_batched_tokens = 100;
+  request.sizes.activation_bytes_per_token = 10;  // weights 1000
+  request.devices[0].limit_bytes = 1500;
+  request.devices[0].free_bytes = request.devices[0].total_bytes = 1500;
+  const std::string text = to_text(explain_refusal(request), request);
+  EXPECT_EQ(text.find("the weights fit, the workspace beside them (1000 B) does not fit"), 0u)
+      << text;
+  const std::string flag = "--max-num-batched-tokens ";
+  ASSERT_NE(text.find(flag), std::string::npos) << text;
+  request.max_num_batched_tokens = std::stoi(text.substr(text.find(flag) + flag.size()));
+  EXPECT_GT(request.max_num_batched_tokens, 32);
+  EXPECT_TRUE(make_plan(request));
+  ++request.max_num_batched_tokens;
+  EXPECT_FALSE(make_plan(request));
 }
 
 }  // namespace

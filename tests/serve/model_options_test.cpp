@@ -144,6 +144,19 @@ TEST(ModelOptions, NonsenseIsRefusedWithTheFlagsName) {
   expect_refused({"--load-format", "pickle"}, "--load-format");
 }
 
+TEST(ModelOptions, NumbersMayBeNamedAsInOtherPrograms) {
+  for (const char* name : {"fp16", "half", "float16"}) {
+    const Parsed parsed = parse({"--dtype", name});
+    EXPECT_EQ(parsed.status, 0) << parsed.errors;
+    EXPECT_EQ(resolve_dtype(parsed.options, {}, device::DeviceKind::npu), device::DType::f16);
+  }
+}
+
+TEST(ModelOptions, AnUnknownKindOfDeviceIsToldThoseThatExist) {
+  expect_refused({"--device", "gpu"},
+                 "'gpu' is none of auto, npu, cpu, cuda (cuda is not built yet)\n");
+}
+
 TEST(ModelOptions, FlagsOfFastChatThatComeLaterSaySo) {
   for (const char* flag : {"--cpu-offloading",
                            "--gptq-act-order",
@@ -172,12 +185,15 @@ TEST(ModelOptions, WeightsInEightBits) {
   EXPECT_EQ(parse({"--load-8bit"}).options.quantization, Quantization::w8a16);
   EXPECT_EQ(parse({"--load_8bit", "--num-gpus", "4"}).options.quantization, Quantization::w8a16);
   EXPECT_EQ(parse({"--quantization", "w8a8"}).options.quantization, Quantization::w8a8);
-  // The one that says more counts, in whichever order.
-  EXPECT_EQ(parse({"--load-8bit", "--quantization", "w8a8"}).options.quantization,
-            Quantization::w8a8);
-  EXPECT_EQ(parse({"--quantization", "w8a8", "--load-8bit"}).options.quantization,
-            Quantization::w8a8);
+  EXPECT_EQ(parse({"--quantization", "w8a16", "--load-8bit"}).options.quantization,
+            Quantization::w8a16);
   expect_refused({"--quantization", "w4a16"}, "w8a16");
+}
+
+TEST(ModelOptions, TwoFlagsThatDisagreeOnTheWeightsAreRefused) {
+  expect_refused({"--load-8bit", "--quantization", "w8a8"}, "--quantization w8a8 is given too");
+  expect_refused({"--quantization", "w8a8", "--load-8bit"}, "--quantization w8a8 is given too");
+  expect_refused({"--quantization", "none", "--load-8bit"}, "--quantization none is given too");
 }
 
 TEST(ModelOptions, HelpShowsGroupsButNotWhatComesLater) {

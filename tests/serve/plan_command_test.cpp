@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "serve/command.h"
+#include "serve/model_path.h"
 #include "serve/prepare_plan.h"
 
 namespace fastchat::serve {
@@ -280,6 +281,10 @@ TEST(PlanCommand, FoldersThatCannotBeLoadedAreSaidToBe) {
   std::string said = warnings();
   EXPECT_NE(said.find("neither model.safetensors"), std::string::npos) << said;
   EXPECT_NE(said.find("no tokenizer"), std::string::npos) << said;
+  touch(folder / "quant_model_description.json");
+  EXPECT_NE(missing_parts(folder).front().find("quant_model_weight*.safetensors"),
+            std::string::npos);
+  fs::remove(folder / "quant_model_description.json");
   touch(folder / "pytorch_model.bin");
   touch(folder / "tokenizer.json");
   said = warnings();
@@ -349,6 +354,30 @@ TEST(PlanCommand, WeightsThatDoNotFitAreSaidToBe) {
   EXPECT_EQ(ran.status, 3);
   EXPECT_TRUE(ran.out.empty()) << ran.out;
   EXPECT_NE(ran.err.find("the weights alone do not fit"), std::string::npos) << ran.err;
+}
+
+TEST(PlanCommand, WeightsInEightBitsAreSuggestedWhereTheyWouldFit) {
+  const auto refusal = [](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "--shape");
+    return run(run_plan, arguments).err;
+  };
+  EXPECT_NE(refusal({"qwen2-7b", "--max-gpu-memory", "12GiB"}).find("--load-8bit"),
+            std::string::npos);
+  EXPECT_EQ(refusal({"qwen2-7b", "--max-gpu-memory", "4GiB"}).find("--load-8bit"),
+            std::string::npos);
+  EXPECT_EQ(refusal({"qwen2-7b", "--max-gpu-memory", "4GiB", "--load-8bit"}).find("--load-8bit"),
+            std::string::npos);
+}
+
+TEST(PlanCommand, NamedCardsAreAskedForNoMoreThanTheyHave) {
+  const std::string one = run(run_plan, {"--shape", "qwen2-72b", "--cards", "Ascend910B1"}).err;
+  EXPECT_NE(one.find("the weights alone do not fit"), std::string::npos) << one;
+  EXPECT_EQ(one.find("on device 0 alone"), std::string::npos) << one;
+  EXPECT_NE(one.find("(--cards 3x…)"), std::string::npos) << one;
+  EXPECT_EQ(one.find("--num-gpus"), std::string::npos) << one;
+  const std::string two = run(run_plan, {"--shape", "qwen2-72b", "--cards", "2xAscend910B1"}).err;
+  EXPECT_EQ(two.find("on every device"), std::string::npos) << two;
+  EXPECT_NE(two.find("--load-8bit"), std::string::npos) << two;
 }
 
 TEST(PlanCommand, WithoutLengthTheContextShrinksToWhatFits) {

@@ -106,6 +106,129 @@ TEST(Program, WithoutAscendSoftwareItSaysWhatToInstallAndEndsAtOnce) {
   EXPECT_SAYS(fastchat("devices --json --device npu", zh), "neither an Ascend driver nor CANN");
 }
 
+TEST(Program, AMistypedPlaceOfCannIsMentioned) {
+  EXPECT_SAYS(fastchat("devices --device npu", "LC_ALL=C ASCEND_HOME_PATH=/no/such/cann"),
+              "ASCEND_HOME_PATH=/no/such/cann: there is no such folder");
+  EXPECT_SAYS(fastchat("cli --device npu --model-path '" FASTCHAT_SOURCE_DIR "/models/demo'",
+                       "LC_ALL=zh_CN.UTF-8 ASCEND_HOME_PATH=/usr"),
+              "ASCEND_HOME_PATH=/usr：其中没有 CANN");
+}
+
+TEST(Program, BenchsFormatMustAgreeWithTheOtherFlagsOfTheWeights) {
+  const std::string bench = "bench model --model-path '" FASTCHAT_SOURCE_DIR
+                            "/models/demo' --prompt-len 0 --gen-len 2 --repetitions 1 ";
+  for (const auto& [flags, message] :
+       {std::pair{"--format bf16 --load-8bit", "--format bf16 contradicts --load-8bit"},
+        {"--format w8a8 --load-8bit", "--format w8a8 contradicts --load-8bit"},
+        {"--format w8a16 --quantization none", "contradicts --quantization none"},
+        {"--format f32 --quantization w8a8", "contradicts --quantization w8a8"},
+        {"--format bf16 --dtype float16", "contradicts --dtype float16"}}) {
+    const Ran ran = fastchat(bench + flags);
+    EXPECT_EQ(ran.status, 2) << flags;
+    EXPECT_SAYS(ran, message);
+  }
+  EXPECT_SAYS(fastchat(bench + "--format bf16 --load-8bit", "LC_ALL=zh_CN.UTF-8"),
+              "--format bf16 与 --load-8bit 矛盾");
+  EXPECT_EQ(fastchat(bench + "--format f32 --dtype float32").status, 0);
+  EXPECT_EQ(fastchat(bench + "--format w8a16 --load-8bit --dtype float32").status, 0);
+}
+
+TEST(Program, NumbersThatADeviceDoesNotHaveAreWrongUsage) {
+  const Ran ran = fastchat("plan --shape qwen2-7b --cards Ascend910B1 --dtype float32");
+  EXPECT_EQ(ran.status, 2);
+  EXPECT_SAYS(ran, "--dtype float32: Ascend's attention takes 16-bit numbers");
+}
+
+/// A file of settings for --config.
+class ConfigurationFile : public testing::Test {
+ protected:
+  ConfigurationFile() {
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "fastchat-test-XXXXXX").string();
+    folder_ = mkdtemp(pattern.data());
+  }
+  ~ConfigurationFile() override { std::filesystem::remove_all(folder_); }
+  Ran plan_with(const std::string& lines, const std::string& more = "") {
+    std::ofstream(folder_ / "flags") << lines;
+    return fastchat("plan --config " + (folder_ / "flags").string() + " " + more);
+  }
+  std::filesystem::path folder_;
+};
+
+TEST_F(ConfigurationFile, ListsNeedNoQuotes) {
+  for (const char* list : {"800MiB,6GiB", "800MiB, 6GiB", "\"800MiB,6GiB\"", "[800MiB, '6GiB']"}) {
+    const Ran ran = plan_with(
+        "# two devices\nshape = qwen2-0.5b\nnum_gpus=2\nload-8bit\n"
+        "max-model-len=512\nmax-gpu-memory = " +
+        std::string(list) + "\n");
+    EXPECT_EQ(ran.status, 0) << list;
+    EXPECT_SAYS(ran, "w8a16");
+    EXPECT_SAYS(ran, "over 2 of 2 devices");
+  }
+}
+
+TEST_F(ConfigurationFile, WhatIsWrongIsNamedWithFileAndLine) {
+  for (const auto& [lines, message] :
+       {std::pair{"shape=qwen2-7b\n\nnum-gpu=2\n",
+                  "flags:3: there is no setting 'num-gpu'; did you mean num-gpus?"},
+        {"shape=qwen2-7b\nnum-gpus\n", "flags:2: 'num-gpus' has no value; expected num-gpus=N"},
+        {"[model]\nshape=qwen2-7b\n", "flags:1: '[model]' is no setting; expected a line such as"},
+        {"shape qwen2-7b\n", "flags:1: 'shape qwen2-7b' is no setting"},
+        {"shape=qwen2-7b\nnum-gpus=x\n", "--num-gpus: 'x' is not a number ("},
+        {"shape=qwen2-7b\nnum-gpus=x\n", "flags, line 2)"},
+        {"num-gpus=3\nmax-gpu-memory=1GiB,2GiB\n", "flags, line 2)"}}) {
+    const Ran ran = plan_with(lines);
+    EXPECT_EQ(ran.status, 2) << lines;
+    EXPECT_SAYS(ran, message);
+  }
+  // The command line's values win, and are to blame for themselves.
+  const Ran ran = plan_with("shape=qwen2-7b\nnum-gpus=2\n", "--num-gpus x");
+  EXPECT_EQ(ran.output.find("line 2"), std::string::npos) << ran.output;
+}
+
+TEST(Program, MisspeltVariablesOfTheEnvironmentAreSaidToBeIgnored) {
+  const std::string plan = "plan --shape qwen2-0.5b --max-gpu-memory 8GiB";
+  EXPECT_SAYS(fastchat(plan, "LC_ALL=C FASTCHAT_NUM_GPU=2"),
+              "FASTCHAT_NUM_GPU is no setting and is ignored; did you mean FASTCHAT_NUM_GPUS?");
+  EXPECT_SAYS(fastchat(plan, "LC_ALL=zh_CN.UTF-8 FASTCHAT_SHAP=2"), "是不是 FASTCHAT_SHAPE？");
+  for (const char* other : {"FASTCHAT_SLOW_TESTS=1",
+                            "FASTCHAT_CLOCK_DILATION=2",
+                            "FASTCHAT_LAUNCH_BLOCKING=1",
+                            "FASTCHAT_EMULATOR_CARDS=2",
+                            "FASTCHAT_LOG=warn",
+                            "FASTCHAT_CPU_ISA=generic",
+                            "FASTCHAT_TEMPERATURE=0",
+                            "FASTCHAT_NUM_GPUS=1"}) {
+    const Ran ran = fastchat(plan, "LC_ALL=C " + std::string(other));
+    EXPECT_EQ(ran.status, 0) << other;
+    EXPECT_EQ(ran.output.find("is no setting"), std::string::npos) << ran.output;
+  }
+}
+
+TEST(Program, WhatIsWrongWithAModelsFilesIsChineseUnderZh) {
+  namespace fs = std::filesystem;
+  std::string pattern = (fs::temp_directory_path() / "fastchat-test-XXXXXX").string();
+  const fs::path folder = mkdtemp(pattern.data());
+  for (const fs::directory_entry& file : fs::directory_iterator(FASTCHAT_SOURCE_DIR "/models/demo"))
+    if (file.is_regular_file()) fs::copy_file(file.path(), folder / file.path().filename());
+  const auto cli = [&](const std::string& environment) {
+    const Ran ran = fastchat("cli --device cpu -m hi --model-path " + folder.string(), environment);
+    EXPECT_EQ(ran.status, 1) << ran.output;
+    return ran;
+  };
+  const std::string zh = "LC_ALL=zh_CN.UTF-8";
+  fs::resize_file(folder / "model.safetensors", fs::file_size(folder / "model.safetensors") - 100);
+  EXPECT_SAYS(cli(zh), "文件不完整");
+  EXPECT_SAYS(cli("LC_ALL=C"), "it is truncated");
+  fs::remove(folder / "model.safetensors");
+  EXPECT_SAYS(cli(zh), "既没有 model.safetensors");
+  std::ofstream(folder / "config.json") << "{\"architectures\": [\"Strange\"]}";
+  EXPECT_SAYS(cli(zh), "不支持模型结构 \"Strange\"");
+  std::ofstream(folder / "config.json") << "{";
+  EXPECT_SAYS(cli(zh), "应为 JSON");
+  fs::remove_all(folder);
+}
+
 TEST(Program, TellsItsVersion) {
   const Ran ran = fastchat("--version");
   EXPECT_EQ(ran.status, 0);

@@ -83,6 +83,11 @@ constexpr auto kKnown = std::to_array<Known>({
      "the kernels package (Ascend-cann-kernels-…, from 8.5 …-ops) is not installed"},
 });
 
+/// CANN's own words end in a newline, and may be nothing else.
+std::string_view without_blanks_at_the_end(std::string_view message) {
+  return message.substr(0, message.find_last_not_of(" \t\r\n") + 1);
+}
+
 const Known* find(int status) {
   const auto* const found = std::find_if(
       kKnown.begin(), kKnown.end(), [&](const Known& known) { return known.status == status; });
@@ -107,9 +112,9 @@ std::string describe_failure(int status, std::string_view call, std::string_view
   text += fmt::format(" failed with {}", status);
   if (const std::string_view name = status_name(status); !name.empty())
     text += fmt::format(" ({})", name);
-  if (const char* const message = FASTCHAT_CANN(aclGetRecentErrMsg)();
-      message != nullptr && *message != '\0')
-    text += fmt::format(": {}", message);
+  if (const char* const message = FASTCHAT_CANN(aclGetRecentErrMsg)(); message != nullptr)
+    if (const std::string_view words = without_blanks_at_the_end(message); !words.empty())
+      text += fmt::format(": {}", words);
   if (const std::string_view advice = status_advice(status); !advice.empty())
     text += fmt::format("; {}", advice);
   return text;

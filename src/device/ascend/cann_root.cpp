@@ -15,6 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kEntered = "FASTCHAT_CANN_ENTERED";
+constexpr const char* kPlaces[] = {"FASTCHAT_CANN_PATH", "ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"};
 
 std::string variable(const char* name) {
   const char* const value = std::getenv(name);
@@ -68,9 +69,20 @@ bool is_preview(const std::string& version_text) {
          version_text.find("beta") != std::string::npos;
 }
 
+std::vector<WrongPlace> find_wrong_places() {
+  std::vector<WrongPlace> wrong;
+  for (const char* name : kPlaces) {
+    const fs::path place = variable(name);
+    std::error_code ignored;
+    if (!place.empty() && !has_libraries(place))
+      wrong.push_back({name, place, fs::is_directory(place, ignored)});
+  }
+  return wrong;
+}
+
 std::vector<CannRoot> find_cann_roots() {
   std::vector<fs::path> places;
-  for (const char* name : {"FASTCHAT_CANN_PATH", "ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"})
+  for (const char* name : kPlaces)
     if (const std::string value = variable(name); !value.empty()) places.emplace_back(value);
   places.emplace_back("/usr/local/Ascend/cann");
   places.emplace_back("/usr/local/Ascend/ascend-toolkit/latest");

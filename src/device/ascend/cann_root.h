@@ -19,6 +19,16 @@ int parse_cann_version(const std::string& text);
 /// Previews changed argument lists under unchanged names: "alpha" or "beta" in the version.
 bool is_preview(const std::string& version_text);
 
+/// A variable of the environment that names a place for CANN where none is.
+struct WrongPlace {
+  std::string variable;  // "ASCEND_HOME_PATH"
+  std::filesystem::path path;
+  bool exists = false;  // the folder is there, CANN's libraries (lib64/libascendcl.so) are not
+};
+
+/// Those of FASTCHAT_CANN_PATH, ASCEND_HOME_PATH and ASCEND_TOOLKIT_HOME.
+std::vector<WrongPlace> find_wrong_places();
+
 /// Places to look in, in order: FASTCHAT_CANN_PATH, ASCEND_HOME_PATH, ASCEND_TOOLKIT_HOME, then the
 /// default places. Only those that have libraries.
 std::vector<CannRoot> find_cann_roots();

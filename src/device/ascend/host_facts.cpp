@@ -167,7 +167,9 @@ Identity this_process() {
 }
 
 HostView this_host() {
-  HostView view{.identity = this_process(), .visible_mask = visible_cards_mask()};
+  HostView view{.identity = this_process(),
+                .wrong_places = find_wrong_places(),
+                .visible_mask = visible_cards_mask()};
   if (std::vector<CannRoot> roots = find_cann_roots(); !roots.empty()) view.cann = roots.front();
   return view;
 }
@@ -178,6 +180,7 @@ HostFacts read_host_facts(const HostView& view) {
                   .driver_version = read_driver_version(view.root),
                   .in_container = is_container(view.root),
                   .cann = view.cann,
+                  .wrong_places = view.wrong_places,
                   .visible_mask = view.visible_mask};
   for (const char* path : kSharedNodes) facts.shared_nodes.push_back(read_node(view, path));
   for (const int card : find_cards(view.root))

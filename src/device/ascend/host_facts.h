@@ -23,6 +23,7 @@ struct HostView {
   std::string root;  // put before every path but those of `cann`
   Identity identity;
   std::optional<CannRoot> cann;
+  std::vector<WrongPlace> wrong_places;
   std::optional<std::string> visible_mask;  // ASCEND_RT_VISIBLE_DEVICES
 };
 HostView this_host();
@@ -45,6 +46,7 @@ struct HostFacts {
   std::string driver_version;            // "25.2.0"; empty where the install says nothing
   bool in_container = false;
   std::optional<CannRoot> cann;
+  std::vector<WrongPlace> wrong_places;
   std::vector<std::string> kernel_kinds;  // cards that CANN has kernels for: "ascend910b"
   std::optional<std::string> visible_mask;
 };

@@ -33,6 +33,7 @@ class Judge {
       judge_kernels(true);
       if (findings_.empty())
         add("runtime_failed", true, "CANN sees no card: {}", "CANN 看不到卡：{}", runtime_.failure);
+      judge_places();
       return std::move(findings_);
     }
     const bool some_fail = std::any_of(runtime_.cards.begin(),
@@ -46,6 +47,7 @@ class Judge {
     judge_driver(some_fail);
     judge_kernels(false);
     judge_memory();
+    judge_places();
     return std::move(findings_);
   }
 
@@ -71,6 +73,35 @@ class Judge {
                        [](const DeviceNode& node) { return node.exists; });
   }
 
+  /// "ASCEND_HOME_PATH=/opt/cann: there is no such folder; "; empty where none is wrong.
+  std::string wrong_places() const {
+    std::string all;
+    for (const WrongPlace& place : facts_.wrong_places) {
+      const std::string_view what = place.exists
+                                        ? choose_("no CANN in it (lib64/libascendcl.so)",
+                                                  "其中没有 CANN（lib64/libascendcl.so）")
+                                        : choose_("there is no such folder", "没有这个文件夹");
+      all += fmt::format(fmt::runtime(choose_("{}={}: {}; ", "{}={}：{}；")),
+                         place.variable,
+                         place.path.string(),
+                         what);
+    }
+    return all;
+  }
+
+  /// CANN was found all the same, perhaps another one than was meant.
+  void judge_places() {
+    if (!has_cann() || facts_.wrong_places.empty()) return;
+    const std::string used =
+        is_loaded() || !facts_.cann ? runtime_.cann_path : facts_.cann->path.string();
+    add("cann_path_wrong",
+        false,
+        "{}CANN in {} is used instead",
+        "{}改用 {} 中的 CANN",
+        wrong_places(),
+        used);
+  }
+
   void judge_installation() {
     const bool has_driver = has_driver_library() || has_nodes();
     if (!has_cann() && !has_driver) {
@@ -82,23 +113,26 @@ class Judge {
                             facts_.num_pci_cards);
       add("nothing_installed",
           true,
-          "{}there is neither an Ascend driver nor CANN: install from hiascend.com the cards' "
+          "{}{}there is neither an Ascend driver nor CANN: install from hiascend.com the cards' "
           "driver and firmware, then the CANN toolkit (8.0 or newer) and its kernels package (from "
           "8.5 on: ops); in a container, CANN goes into the image and the driver is the host's, "
           "passed in with its device nodes",
-          "{}没有昇腾驱动，也没有 CANN：请从 hiascend.com 安装该卡的驱动与固件，再安装 CANN "
+          "{}{}没有昇腾驱动，也没有 CANN：请从 hiascend.com 安装该卡的驱动与固件，再安装 CANN "
           "toolkit（8.0 或更新）及其 kernels 包（8.5 起名为 ops）；在容器中，CANN "
           "装在镜像里，驱动用主机的，连同设备节点一起传入容器",
+          wrong_places(),
           seen);
     } else if (!has_cann()) {
       add("cann_missing",
           true,
-          "the Ascend driver is there, CANN is not: install the CANN toolkit (8.0 or newer) and "
+          "{}the Ascend driver is there, CANN is not: install the CANN toolkit (8.0 or newer) and "
           "its "
           "kernels package (from 8.5 on: ops) from hiascend.com; where it is in an unusual place, "
           "set ASCEND_HOME_PATH",
-          "有昇腾驱动，但没有 CANN：请从 hiascend.com 安装 CANN toolkit（8.0 或更新）及其 kernels "
-          "包（8.5 起名为 ops）；装在非默认位置时，请设置 ASCEND_HOME_PATH");
+          "{}有昇腾驱动，但没有 CANN：请从 hiascend.com 安装 CANN toolkit（8.0 或更新）及其 "
+          "kernels "
+          "包（8.5 起名为 ops）；装在非默认位置时，请设置 ASCEND_HOME_PATH",
+          wrong_places());
     } else if (!has_driver) {
       if (facts_.in_container)
         add("driver_missing",

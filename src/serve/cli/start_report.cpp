@@ -40,6 +40,11 @@ std::string short_count(std::int64_t count) {
   return fmt::format("{:.3g} k", value / 1e3);
 }
 
+/// ", avx2".
+std::string instruction_set() {
+  return say_with(", {}", "，{}", device::to_string(device::default_cpu_isa()));
+}
+
 std::string layers_of(const parallel::DevicePlan& device) {
   if (device.num_layers == 0) return say("no layers", "没有层");
   return say_with("layers {}-{}{}{}",
@@ -87,16 +92,17 @@ std::string start_report(const ModelInstance& model, bool how_to_leave) {
   const parallel::Plan& plan = model.plan();
   const parallel::PlanRequest& request = model.planned().request;
   const model::ModelConfig& config = model.config();
+  const bool is_on_cpu = model.planned().kind == device::DeviceKind::cpu;
   std::vector<Row> rows;
   rows.push_back({say("model", "模型"),
-                  say_with("{} ({}, {} parameters, {} layers, {}, {})",
-                           "{}（{}，{} 参数，{} 层，{}，{}）",
+                  say_with("{} ({}, {} parameters, {} layers, {}{})",
+                           "{}（{}，{} 参数，{} 层，{}{}）",
                            model.name(),
                            config.architecture,
                            short_count(num_parameters(config)),
                            config.num_layers,
                            describe_numbers(config, model.planned().dtype),
-                           device::to_string(device::default_cpu_isa()))});
+                           is_on_cpu ? instruction_set() : std::string())});
   std::int64_t num_kv_tokens = 0;
   for (const parallel::Replica& replica : model.replicas()) {
     num_kv_tokens += replica.plan.num_kv_tokens;

@@ -279,16 +279,18 @@ bool AddressSpace::is_device_address(uintptr_t address) const {
   return arena_of(address) != nullptr;
 }
 
-AddressSpace::Resolved AddressSpace::resolve(uintptr_t address,
-                                             size_t bytes,
-                                             uint64_t reachable,
-                                             bool all_written) {
+// visit(block, first, last) for each block that the range lies in, with the part of the block. The
+// caller holds the lock.
+template <typename Visit>
+AddressSpace::Resolved AddressSpace::walk(uintptr_t address,
+                                          size_t bytes,
+                                          uint64_t reachable,
+                                          const Visit& visit) const {
   Resolved resolved;
   const auto fail = [&](std::string why) {
     resolved.why = std::move(why);
     return resolved;
   };
-  const std::shared_lock lock(mutex_);
   auto at = blocks_.upper_bound(address);
   if (at == blocks_.begin())
     return fail(fmt::format("{:#x} is in no block of card memory", address));
@@ -313,16 +315,36 @@ AddressSpace::Resolved AddressSpace::resolve(uintptr_t address,
                               block.storage->card()));
     }
     const uintptr_t block_end = block.address + block.bytes;
-    const size_t first = position - block.address;
-    const size_t last = std::min(end, block_end) - block.address;
-    block.storage->touch(host_address(block.address), first, last, all_written);
-    resolved.storage.push_back(block.storage);
+    visit(block, position - block.address, std::min(end, block_end) - block.address);
     position = std::min(end, block_end);
     // Only mappings continue one another: blocks of `allocate` never touch.
     ++at;
   } while (position < end);
+  return resolved;
+}
+
+AddressSpace::Resolved AddressSpace::resolve(uintptr_t address,
+                                             size_t bytes,
+                                             uint64_t reachable,
+                                             bool all_written) {
+  const std::shared_lock lock(mutex_);
+  std::vector<std::shared_ptr<Storage>> storage;
+  Resolved resolved =
+      walk(address, bytes, reachable, [&](const Block& block, size_t first, size_t last) {
+        block.storage->touch(host_address(block.address), first, last, all_written);
+        storage.push_back(block.storage);
+      });
+  if (!resolved.why.empty()) return resolved;
+  resolved.storage = std::move(storage);
   resolved.bytes = host_address(address);
   return resolved;
+}
+
+AddressSpace::Resolved AddressSpace::check(uintptr_t address,
+                                           size_t bytes,
+                                           uint64_t reachable) const {
+  const std::shared_lock lock(mutex_);
+  return walk(address, bytes, reachable, [](const Block&, size_t, size_t) {});
 }
 
 }  // namespace emulator

@@ -101,6 +101,8 @@ class AddressSpace {
   /// Where the host finds the bytes. They must lie in one block, or in mappings side by side, of
   /// cards whose bits are set in `reachable`.
   Resolved resolve(uintptr_t address, size_t bytes, uint64_t reachable, bool all_written);
+  /// The same without the bytes: nothing is touched. Only `why` and `out_of_reach` are set.
+  Resolved check(uintptr_t address, size_t bytes, uint64_t reachable) const;
 
   /// Everything that `allocate` gave for the card goes.
   void release_card(int card);
@@ -117,6 +119,8 @@ class AddressSpace {
     std::map<size_t, size_t> used;  // offset → bytes
   };
 
+  template <typename Visit>
+  Resolved walk(uintptr_t address, size_t bytes, uint64_t reachable, const Visit& visit) const;
   uintptr_t take(size_t bytes, size_t alignment);
   static std::optional<size_t> gap(const Arena& arena, size_t from, size_t bytes, size_t alignment);
   void give_back(uintptr_t address);

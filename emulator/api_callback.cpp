@@ -19,6 +19,7 @@ namespace {
 struct Callback {
   aclrtCallback function = nullptr;
   void* user_data = nullptr;
+  Simulated time{0};
   bool done = false;
 };
 
@@ -82,6 +83,7 @@ aclError aclrtProcessReport(int32_t timeout_ms) {
     const auto callback = std::move(found->second.waiting.front());
     found->second.waiting.pop_front();
     lock.unlock();
+    host_clock().wait_until(callback->time);
     callback->function(callback->user_data);
     lock.lock();
     callback->done = true;
@@ -111,6 +113,8 @@ aclError aclrtLaunchCallback(aclrtCallback function,
         {.kind = Task::Kind::callback,
          .name = "aclrtLaunchCallback",
          .run = [callback, block](Stream& stream) {
+           catch_up(stream);
+           callback->time = stream.time;
            {
              Runtime& state = runtime();
              const std::lock_guard lock(state.mutex);
@@ -132,8 +136,11 @@ aclError aclrtLaunchHostFunc(aclrtStream stream, aclrtHostFunc function, void* a
     const auto where = require_stream(stream);
     // 8.3 cannot capture it, later releases can.
     const auto kind = cann_version() < 850 ? Task::Kind::callback : Task::Kind::control;
-    submit(*where,
-           {.kind = kind, .name = "aclrtLaunchHostFunc", .run = [=](Stream&) { function(args); }});
+    submit(*where, {.kind = kind, .name = "aclrtLaunchHostFunc", .run = [=](Stream& stream) {
+                      catch_up(stream);
+                      host_clock().wait_until(stream.time);
+                      function(args);
+                    }});
   });
 }
 // NOLINTEND(readability-identifier-naming)

@@ -1,13 +1,16 @@
 // Entry points for collectives: they check and enqueue; the streams of the ranks meet later.
 // NOLINTBEGIN(readability-identifier-naming): the vendor's names.
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 #include <set>
 #include <utility>
 
 #include "emulator/communicator.h"
+#include "emulator/costs.h"
 #include "emulator/entry.h"
 #include "emulator/op.h"
+#include "emulator/settings.h"
 
 using namespace emulator;  // NOLINT(google-build-using-namespace)
 
@@ -89,33 +92,55 @@ struct Buffers {
 
 using Combine = std::function<void(std::vector<Part>&)>;
 
+// A rank's views of its buffers; none in the paced mode, where they only have to be there.
+void find_buffers(CardMemory& memory, const Buffers& buffers, Part& part) {
+  if (paced()) {
+    memory.check(buffers.send, buffers.send_bytes);
+    memory.check(buffers.receive, buffers.receive_bytes);
+    return;
+  }
+  if (buffers.send_bytes > 0) part.send = memory.read(buffers.send, buffers.send_bytes);
+  if (buffers.receive_bytes > 0)
+    part.receive = memory.write(buffers.receive, buffers.receive_bytes);
+}
+
+// `check` looks at what the ranks brought, `combine` moves the bytes.
 void enqueue(const Call& call,
              const Signature& signature,
              const Buffers& buffers,
+             Volume volume,
              Part part,
-             Combine combine) {
+             Combine combine,
+             Combine check = {}) {
   bool capturing = false;
   {
     const std::lock_guard lock(runtime().mutex);
     capturing = call.stream->capture != nullptr;
   }
   if (!capturing) check_same_order(*call.comm, signature);
-  auto run =
-      [comm = call.comm, signature, buffers, part = std::move(part), combine = std::move(combine)](
-          Stream& stream) {
-        CardMemory memory(stream.card->id);
-        Part mine = part;
-        if (buffers.send_bytes > 0) mine.send = memory.read(buffers.send, buffers.send_bytes);
-        if (buffers.receive_bytes > 0)
-          mine.receive = memory.write(buffers.receive, buffers.receive_bytes);
-        meet(stream, *comm, signature, std::move(mine), combine);
-        memory.check_alive();
-      };
+  Combine together = [combine = std::move(combine), check = std::move(check)](auto& parts) {
+    if (check) check(parts);
+    if (!paced()) combine(parts);
+  };
+  auto run = [comm = call.comm,
+              signature,
+              buffers,
+              part = std::move(part),
+              together = std::move(together)](Stream& stream) {
+    CardMemory memory(stream.card->id);
+    Part mine = part;
+    find_buffers(memory, buffers, mine);
+    meet(stream, *comm, signature, std::move(mine), together);
+    memory.check_alive();
+  };
+  const auto bytes = static_cast<double>(std::max(buffers.send_bytes, buffers.receive_bytes));
   submit(*call.stream,
          {.kind = Task::Kind::collective,
           .name = call.name,
           .run = std::move(run),
-          .bytes = static_cast<double>(buffers.send_bytes + buffers.receive_bytes)});
+          .duration = costs().collective(volume, bytes, call.num_ranks()),
+          .route = Route::collective,
+          .bytes = bytes * link_share(volume, call.num_ranks())});
 }
 
 std::vector<const std::byte*> inputs_of(const std::vector<Part>& parts, size_t offset) {
@@ -156,17 +181,34 @@ void transfer(const Call& call, std::vector<Transfer> transfers, std::vector<voi
           fmt::format("peer {} of rank {} of {}", one.peer, call.comm->rank, call.num_ranks()));
     }
   }
+  double bytes = 0;  // the links work in both directions at once
+  for (const bool is_send : {false, true}) {
+    double one_way = 0;
+    for (const Transfer& one : transfers)
+      one_way += one.is_send == is_send ? static_cast<double>(one.size) : 0;
+    bytes = std::max(bytes, one_way);
+  }
   auto run = [comm = call.comm, transfers = std::move(transfers), buffers = std::move(buffers)](
                  Stream& stream) {
     CardMemory memory(stream.card->id);
     std::vector<Transfer> resolved = transfers;
     for (size_t i = 0; i < resolved.size(); ++i) {
-      if (resolved[i].size > 0) resolved[i].bytes = memory.write(buffers[i], resolved[i].size);
+      if (paced()) {
+        memory.check(buffers[i], resolved[i].size);
+      } else if (resolved[i].size > 0) {
+        resolved[i].bytes = memory.write(buffers[i], resolved[i].size);
+      }
     }
     exchange(stream, *comm, resolved);
     memory.check_alive();
   };
-  submit(*call.stream, {.kind = Task::Kind::collective, .name = call.name, .run = std::move(run)});
+  submit(*call.stream,
+         {.kind = Task::Kind::collective,
+          .name = call.name,
+          .run = std::move(run),
+          .duration = costs().collective(Volume::whole, bytes, call.num_ranks()),
+          .route = Route::collective,
+          .bytes = bytes});
 }
 
 }  // namespace
@@ -174,7 +216,7 @@ void transfer(const Call& call, std::vector<Transfer> transfers, std::vector<voi
 HcclResult HcclBarrier(HcclComm comm, aclrtStream stream) {
   return guarded_collective("HcclBarrier", [&] {
     const Call call = require_call("HcclBarrier", comm, stream);
-    enqueue(call, {.name = call.name}, {}, {}, [](std::vector<Part>&) {});
+    enqueue(call, {.name = call.name}, {}, Volume::none, {}, [](std::vector<Part>&) {});
   });
 }
 
@@ -194,6 +236,7 @@ HcclResult HcclAllReduce(void* send,
     enqueue(call,
             {call.name, count, dtype, op},
             {send, count * size, receive, count * size},
+            Volume::all_reduce,
             {},
             [=](std::vector<Part>& parts) {
               if (count == 0) return;
@@ -222,6 +265,7 @@ HcclResult HcclReduce(void* send,
     enqueue(call,
             {call.name, count, dtype, op, root},
             {send, count * size, receive, is_root ? count * size : 0},
+            Volume::whole,
             {},
             [=](std::vector<Part>& parts) {
               if (count == 0) return;
@@ -245,6 +289,7 @@ HcclResult HcclBroadcast(void* buffer,
     enqueue(call,
             {call.name, count, dtype, 0, root},
             {buffer, bytes, buffer, bytes},
+            Volume::whole,
             {},
             [=](std::vector<Part>& parts) {
               for (size_t rank = 0; rank < parts.size() && bytes > 0; ++rank) {
@@ -269,6 +314,7 @@ HcclResult HcclAllGather(void* send,
     enqueue(call,
             {call.name, send_count, dtype},
             {send, bytes, receive, bytes * call.num_ranks()},
+            Volume::gather,
             {},
             [=](std::vector<Part>& parts) {
               if (bytes == 0) return;
@@ -299,6 +345,7 @@ HcclResult HcclReduceScatter(void* send,
     enqueue(call,
             {call.name, receive_count, dtype, op},
             {send, bytes * call.num_ranks(), receive, bytes},
+            Volume::gather,
             {},
             [=](std::vector<Part>& parts) {
               if (bytes == 0) return;
@@ -331,6 +378,7 @@ HcclResult HcclScatter(void* send,
     enqueue(call,
             {call.name, receive_count, dtype, 0, root},
             {send, is_root ? bytes * call.num_ranks() : 0, receive, bytes},
+            Volume::gather,
             {},
             [=](std::vector<Part>& parts) {
               for (size_t rank = 0; rank < parts.size() && bytes > 0; ++rank) {
@@ -394,6 +442,32 @@ HcclResult HcclBatchSendRecv(HcclSendRecvItem* items,
 
 namespace {
 
+void check_all_to_all(std::vector<Part>& parts) {
+  for (size_t from = 0; from < parts.size(); ++from) {
+    for (size_t to = 0; to < parts.size(); ++to) {
+      const uint64_t sent = parts[from].send_bytes[to];
+      const uint64_t expected = parts[to].receive_bytes[from];
+      if (sent == expected) continue;
+      throw DeviceFault{
+          ACL_ERROR_RT_AICORE_EXCEPTION,
+          fmt::format(
+              "rank {} sends {} bytes to rank {}, which expects {}", from, sent, to, expected)};
+    }
+  }
+}
+
+void move_to_all(std::vector<Part>& parts) {
+  for (size_t from = 0; from < parts.size(); ++from) {
+    for (size_t to = 0; to < parts.size(); ++to) {
+      const uint64_t bytes = parts[from].send_bytes[to];
+      if (bytes == 0) continue;
+      std::memcpy(parts[to].receive + parts[to].receive_offsets[from],
+                  parts[from].send + parts[from].send_offsets[to],
+                  bytes);
+    }
+  }
+}
+
 // Part of all-to-all: what each rank sends to each other, packed by the ranks' own counts.
 void all_to_all(const Call& call,
                 const Signature& signature,
@@ -407,26 +481,7 @@ void all_to_all(const Call& call,
   part.send_offsets = std::move(send_offsets);
   part.receive_bytes = std::move(receive_bytes);
   part.receive_offsets = std::move(receive_offsets);
-  enqueue(call, signature, buffers, std::move(part), [](std::vector<Part>& parts) {
-    for (size_t from = 0; from < parts.size(); ++from) {
-      for (size_t to = 0; to < parts.size(); ++to) {
-        const uint64_t bytes = parts[from].send_bytes[to];
-        if (bytes != parts[to].receive_bytes[from]) {
-          throw DeviceFault{ACL_ERROR_RT_AICORE_EXCEPTION,
-                            fmt::format("rank {} sends {} bytes to rank {}, which expects {}",
-                                        from,
-                                        bytes,
-                                        to,
-                                        parts[to].receive_bytes[from])};
-        }
-        if (bytes > 0) {
-          std::memcpy(parts[to].receive + parts[to].receive_offsets[from],
-                      parts[from].send + parts[from].send_offsets[to],
-                      bytes);
-        }
-      }
-    }
-  });
+  enqueue(call, signature, buffers, Volume::gather, std::move(part), move_to_all, check_all_to_all);
 }
 
 std::vector<uint64_t> scaled(const void* counts, size_t num_ranks, size_t size) {

@@ -7,9 +7,11 @@
 
 #include "emulator/address_space.h"
 #include "emulator/capture.h"
+#include "emulator/costs.h"
 #include "emulator/entry.h"
 #include "emulator/memory.h"
 #include "emulator/op.h"
+#include "emulator/settings.h"
 
 using namespace emulator;  // NOLINT(google-build-using-namespace)
 
@@ -79,7 +81,16 @@ struct Rows {
     }
   }
   size_t extent(size_t pitch) const { return height == 0 ? 0 : (height - 1) * pitch + width; }
+  double bytes() const { return static_cast<double>(width) * static_cast<double>(height); }
+  Passage passage() const { return passage_of(to, from, bytes()); }
 };
+
+// A copy for which the calling thread waits.
+void copy_and_wait(Card& card, const char* call, const Rows& rows) {
+  now([&] { rows.copy(card.id); });
+  const Passage passage = rows.passage();
+  occupy(card, call, passage.duration, passage.route, rows.bytes());
+}
 
 void copy_now(const char* call, const Rows& rows) {
   check_unsafe_call(call);
@@ -90,7 +101,7 @@ void copy_now(const char* call, const Rows& rows) {
     if (context->card->fault != ACL_SUCCESS) refuse_call(context->card->fault, context->card->why);
     drain_default_stream(lock, *context);
   }
-  now([&] { rows.copy(context->card->id); });
+  copy_and_wait(*context->card, call, rows);
 }
 
 void copy_in_order(const char* call, const Rows& rows, aclrtStream stream) {
@@ -108,13 +119,16 @@ void copy_in_order(const char* call, const Rows& rows, aclrtStream stream) {
       refuse_captured(*where, "a copy with pageable host memory");
       synchronize(lock, *where, std::nullopt, ACL_ERROR_RT_STREAM_SYNC_TIMEOUT);
     }
-    return now([&] { rows.copy(where->card->id); });
+    return copy_and_wait(*where->card, call, rows);
   }
+  const Passage passage = rows.passage();
   submit(*where,
          {.kind = Task::Kind::copy,
           .name = call,
           .run = [rows](Stream& stream) { rows.copy(stream.card->id); },
-          .bytes = static_cast<double>(rows.width) * static_cast<double>(rows.height)});
+          .duration = passage.duration,
+          .route = passage.route,
+          .bytes = rows.bytes()});
 }
 
 Rows one_row(void* to, const void* from, size_t bytes) {
@@ -266,6 +280,7 @@ aclError aclrtMemset(void* address, size_t max_bytes, int32_t value, size_t byte
       drain_default_stream(lock, *context);
     }
     now([&] { set_bytes(context->card->id, address, value, bytes); });
+    occupy(*context->card, "aclrtMemset", costs().card_copy(static_cast<double>(bytes)));
   });
 }
 
@@ -278,7 +293,7 @@ aclError aclrtMemsetAsync(
            {.kind = Task::Kind::copy,
             .name = "aclrtMemsetAsync",
             .run = [=](Stream& stream) { set_bytes(stream.card->id, address, value, bytes); },
-            .bytes = static_cast<double>(bytes)});
+            .duration = costs().card_copy(static_cast<double>(bytes))});
   });
 }
 
@@ -289,6 +304,7 @@ aclError aclrtValueWrite(void* address, uint64_t value, uint32_t flags, aclrtStr
     if (flags != 0)
       refuse_call(ACL_ERROR_RT_PARAM_INVALID, fmt::format("flags {}: expected 0", flags));
     submit(*where, {.name = "aclrtValueWrite", .run = [=](Stream& stream) {
+                      catch_up(stream);
                       CardMemory memory(stream.card->id);
                       std::memcpy(memory.write(address, sizeof value), &value, sizeof value);
                     }});

@@ -63,13 +63,16 @@ void refuse_in_capture(Stream& stream, const Event& event) {
   refuse_call(ACL_ERROR_RT_FEATURE_NOT_SUPPORT, "this kind of event cannot be captured");
 }
 
-void note_record(Event& event, uint64_t record) {
+void note_record(Stream& stream, Event& event, uint64_t record) {
+  catch_up(stream);
   Runtime& state = runtime();
   const std::lock_guard lock(state.mutex);
   event.records_done = std::max(event.records_done, record);
   event.records_issued = std::max(event.records_issued, record);
   event.set = true;
-  event.recorded_at = Clock::now();
+  event.time = stream.time;
+  event.recorded_at = paced() ? std::chrono::duration_cast<Clock::duration>(stream.time)
+                              : Clock::now().time_since_epoch();
   state.notify();
 }
 
@@ -102,10 +105,11 @@ void synchronize_event(aclrtEvent event, int32_t timeout_ms) {
     refuse_call(ACL_ERROR_RT_EVENT_SYNC_TIMEOUT, "the event is not complete in time");
   }
   if (found->card->fault != ACL_SUCCESS) refuse_call(found->card->fault, found->card->why);
+  host_clock().wait_until(found->time);
 }
 
 // With the lock held: when the event was recorded.
-Clock::time_point time_of(const Event& event) {
+Clock::duration time_of(const Event& event) {
   if (!event.has_time())
     refuse_call(ACL_ERROR_RT_EVENT_TIMESTAMP_INVALID, "the event was made without TIME_LINE");
   if (!event.recorded_at || event.records_done != event.records_issued) {
@@ -154,8 +158,8 @@ aclError aclrtRecordEvent(aclrtEvent event, aclrtStream stream) {
     // A captured record of an external event is issued at each replay.
     const uint64_t record = where->capture ? 0 : ++found->records_issued;
     lock.unlock();
-    submit(*where, event_task("aclrtRecordEvent", [found, record](Stream&) {
-      note_record(*found, record);
+    submit(*where, event_task("aclrtRecordEvent", [found, record](Stream& stream) {
+      note_record(stream, *found, record);
     }));
   });
 }
@@ -190,6 +194,7 @@ aclError aclrtStreamWaitEvent(aclrtStream stream, aclrtEvent event) {
           "an event");
       const std::lock_guard guard(runtime().mutex);
       ++found->waits_done;
+      waiting.time = std::max(waiting.time, found->time);
     }));
   });
 }
@@ -229,8 +234,9 @@ aclError aclrtQueryEventStatus(aclrtEvent event, aclrtEventRecordedStatus* statu
     const std::lock_guard lock(runtime().mutex);
     refuse_captured_event(*found);
     if (found->card->fault != ACL_SUCCESS) refuse_call(found->card->fault, found->card->why);
-    *status = is_complete(*found) ? ACL_EVENT_RECORDED_STATUS_COMPLETE
-                                  : ACL_EVENT_RECORDED_STATUS_NOT_READY;
+    const bool complete = is_complete(*found);
+    if (complete) host_clock().wait_until(found->time);
+    *status = complete ? ACL_EVENT_RECORDED_STATUS_COMPLETE : ACL_EVENT_RECORDED_STATUS_NOT_READY;
   });
 }
 
@@ -240,7 +246,9 @@ aclError aclrtQueryEvent(aclrtEvent event, aclrtEventStatus* status) {
     const auto found = require_event(event);
     if (found->kind == Event::Kind::ex) refuse_kind("aclrtQueryEvent");
     const std::lock_guard lock(runtime().mutex);
-    *status = is_complete(*found) ? ACL_EVENT_STATUS_COMPLETE : ACL_EVENT_STATUS_NOT_READY;
+    const bool complete = is_complete(*found);
+    if (complete) host_clock().wait_until(found->time);
+    *status = complete ? ACL_EVENT_STATUS_COMPLETE : ACL_EVENT_STATUS_NOT_READY;
   });
 }
 
@@ -276,7 +284,7 @@ aclError aclrtEventGetTimestamp(aclrtEvent event, uint64_t* microseconds) {
     require_pointer(microseconds, "microseconds");
     const auto found = require_event(event);
     const std::lock_guard lock(runtime().mutex);
-    const auto since = time_of(*found).time_since_epoch();
+    const auto since = time_of(*found);
     *microseconds =
         static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(since).count());
   });

@@ -252,7 +252,8 @@ aclError aclmdlRICaptureTaskUpdateEnd(aclrtStream stream) {
           ACL_ERROR_STREAM_TASK_GROUP_STATUS,
           fmt::format("{} operators to update a group of {}", update.tasks.size(), group.size()));
     }
-    auto run = [update = std::move(update)](Stream&) {
+    auto run = [update = std::move(update)](Stream& stream) {
+      catch_up(stream);
       const std::lock_guard guard(runtime().mutex);
       const auto& indices = update.graph->groups[update.group];
       for (size_t i = 0; i < indices.size(); ++i) update.graph->tasks[indices[i]] = update.tasks[i];

@@ -77,6 +77,7 @@ aclError aclrtStreamQuery(aclrtStream stream, aclrtStreamStatus* status) {
     const std::lock_guard lock(runtime().mutex);
     refuse_captured(*found, "a query");
     if (found->card->fault != ACL_SUCCESS) refuse_call(found->card->fault, found->card->why);
+    if (found->idle()) host_clock().wait_until(found->time);
     *status = found->idle() ? ACL_STREAM_STATUS_COMPLETE : ACL_STREAM_STATUS_NOT_READY;
   });
 }
@@ -100,6 +101,7 @@ aclError aclrtStreamAbort(aclrtStream stream) {
     refuse_captured(*found, "an abort");
     found->dropping = true;
     found->queue.clear();
+    found->work.notify_all();
     found->error = ACL_ERROR_RT_STREAM_ABORT;
     found->why = "the stream was aborted";
     runtime().notify();

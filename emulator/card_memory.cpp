@@ -15,12 +15,20 @@ std::byte nothing[1];
 
 }  // namespace
 
+uint64_t CardMemory::reachable() const {
+  return card_bit(card_) | runtime().cards[static_cast<size_t>(card_)]->reaches.load();
+}
+
+void CardMemory::check(const void* address, size_t bytes) const {
+  if (bytes == 0) return;
+  auto found = address_space().check(reinterpret_cast<uintptr_t>(address), bytes, reachable());
+  if (!found.why.empty()) throw DeviceFault{ACL_ERROR_RT_AICORE_EXCEPTION, std::move(found.why)};
+}
+
 std::byte* CardMemory::find(const void* address, size_t bytes, bool all_written) {
   if (bytes == 0) return nothing;
-  const uint64_t reachable =
-      card_bit(card_) | runtime().cards[static_cast<size_t>(card_)]->reaches.load();
-  auto found =
-      address_space().resolve(reinterpret_cast<uintptr_t>(address), bytes, reachable, all_written);
+  auto found = address_space().resolve(
+      reinterpret_cast<uintptr_t>(address), bytes, reachable(), all_written);
   if (found.bytes == nullptr) throw DeviceFault{ACL_ERROR_RT_AICORE_EXCEPTION, found.why};
   used_.insert(used_.end(), found.storage.begin(), found.storage.end());
   return found.bytes;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -44,12 +45,15 @@ void break_group(Group& group, const std::string& why) {
 }
 
 // One side of a hand-over looks for the other; the second to come copies.
-std::shared_ptr<Group::Message> post(Group& group, uint32_t rank, const Transfer& transfer) {
+std::shared_ptr<Group::Message> post(Group& group,
+                                     uint32_t rank,
+                                     const Transfer& transfer,
+                                     Simulated time) {
   const Group::Channel channel =
       transfer.is_send ? Group::Channel{rank, transfer.peer} : Group::Channel{transfer.peer, rank};
   auto& waiting = transfer.is_send ? group.awaited[channel] : group.sent[channel];
   auto mine = std::make_shared<Group::Message>(
-      Group::Message{transfer.bytes, transfer.size, transfer.dtype});
+      Group::Message{transfer.bytes, transfer.size, transfer.dtype, time});
   if (waiting.empty()) {
     (transfer.is_send ? group.sent : group.awaited)[channel].push_back(mine);
     return mine;
@@ -65,11 +69,12 @@ std::shared_ptr<Group::Message> post(Group& group, uint32_t rank, const Transfer
                             other->size));
     return mine;
   }
-  if (mine->size > 0) {
+  if (mine->size > 0 && !paced()) {
     std::memcpy(transfer.is_send ? other->bytes : mine->bytes,
                 transfer.is_send ? mine->bytes : other->bytes,
                 mine->size);
   }
+  mine->time = other->time = std::max(mine->time, other->time);
   mine->taken = true;
   other->taken = true;
   runtime().notify();
@@ -113,6 +118,7 @@ void meet(Stream& stream,
     give_up(group);
   }
   round.parts[comm.rank] = std::move(part);
+  round.time = std::max(round.time, stream.time);
   if (++round.arrived == group.num_ranks()) {
     lock.unlock();
     try {
@@ -136,6 +142,7 @@ void meet(Stream& stream,
     lock.lock();
     if (!round.done) give_up(group);
   }
+  stream.time = round.time;
   if (++round.left == group.num_ranks()) group.rounds.erase(number);
 }
 
@@ -145,7 +152,8 @@ void exchange(Stream& stream, Communicator& comm, const std::vector<Transfer>& t
   {
     const std::lock_guard lock(runtime().mutex);
     if (group.broken) give_up(group);
-    for (const Transfer& transfer : transfers) messages.push_back(post(group, comm.rank, transfer));
+    for (const Transfer& transfer : transfers)
+      messages.push_back(post(group, comm.rank, transfer, stream.time));
   }
   const auto all_taken = [&] {
     for (const auto& message : messages) {
@@ -161,6 +169,7 @@ void exchange(Stream& stream, Communicator& comm, const std::vector<Transfer>& t
       "a peer of " + group.name);
   const std::lock_guard lock(runtime().mutex);
   if (!all_taken()) give_up(group);
+  for (const auto& message : messages) stream.time = std::max(stream.time, message->time);
 }
 
 void check_same_order(Communicator& comm, const Signature& signature) {

@@ -45,6 +45,7 @@ struct Group {
     size_t arrived = 0;
     size_t left = 0;
     bool done = false;
+    Simulated time{0};  // when the last rank came
   };
   std::map<uint64_t, Round> rounds;  // by the number of the collective, as the ranks run them
 
@@ -58,6 +59,7 @@ struct Group {
     std::byte* bytes = nullptr;
     uint64_t size = 0;
     int dtype = 0;
+    Simulated time{0};  // when both sides were there, once `taken`
     bool taken = false;
   };
   using Channel = std::pair<uint32_t, uint32_t>;  // from, to
@@ -84,7 +86,7 @@ std::chrono::milliseconds connect_timeout();
 std::chrono::milliseconds exec_timeout();
 
 /// Meets the other ranks with the same collective. Whoever comes last runs `combine` on all parts;
-/// then all go on. On the stream's thread.
+/// then all go on, in modelled time from when the last one came. On the stream's thread.
 void meet(Stream& stream,
           Communicator& comm,
           const Signature& signature,

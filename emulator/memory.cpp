@@ -8,8 +8,10 @@
 #include <mutex>
 
 #include "emulator/address_space.h"
+#include "emulator/costs.h"
 #include "emulator/host_memory.h"
 #include "emulator/op.h"
+#include "emulator/settings.h"
 
 namespace emulator {
 namespace {
@@ -39,18 +41,35 @@ struct Reached {
   }
 };
 
+void require_reached(const AddressSpace::Resolved& found) {
+  if (found.why.empty()) return;
+  const aclError code = found.out_of_reach ? ACL_ERROR_RT_DRV_INTERNAL_ERROR : ACL_ERROR_RT_SYS_DMA;
+  throw DeviceFault{code, found.why};
+}
+
 Reached reach(int card, const void* address, size_t bytes, bool all_written) {
   const auto at = reinterpret_cast<uintptr_t>(address);
   if (!address_space().is_device_address(at)) {
     return {static_cast<std::byte*>(const_cast<void*>(address)), {}};
   }
   auto found = address_space().resolve(at, bytes, copies_with(card), all_written);
-  if (found.bytes == nullptr) {
-    const aclError code =
-        found.out_of_reach ? ACL_ERROR_RT_DRV_INTERNAL_ERROR : ACL_ERROR_RT_SYS_DMA;
-    throw DeviceFault{code, found.why};
-  }
+  require_reached(found);
   return {found.bytes, std::move(found.storage)};
+}
+
+// False for host memory.
+bool check_reach(int card, const void* address, size_t bytes) {
+  const auto at = reinterpret_cast<uintptr_t>(address);
+  if (!address_space().is_device_address(at)) return false;
+  require_reached(address_space().check(at, bytes, copies_with(card)));
+  return true;
+}
+
+// None for host memory, and for what is no live memory.
+std::optional<int> card_of(const void* address) {
+  const auto block = address_space().find(reinterpret_cast<uintptr_t>(address));
+  if (!block) return std::nullopt;
+  return block->storage->card();
 }
 
 }  // namespace
@@ -76,6 +95,11 @@ Place place_of(const void* address, size_t bytes) {
 
 void copy_bytes(int card, void* to, const void* from, size_t bytes) {
   if (bytes == 0 || to == from) return;
+  if (paced()) {
+    check_reach(card, from, bytes);
+    if (!check_reach(card, to, bytes)) std::memset(to, 0, bytes);
+    return;
+  }
   const Reached source = reach(card, from, bytes, false);
   const Reached target = reach(card, to, bytes, true);
   std::memmove(target.bytes, source.bytes, bytes);
@@ -83,8 +107,23 @@ void copy_bytes(int card, void* to, const void* from, size_t bytes) {
   target.check_alive();
 }
 
+Passage passage_of(const void* to, const void* from, double bytes) {
+  if (!paced()) return {};
+  const auto target = card_of(to);
+  const auto source = card_of(from);
+  if (!target && !source) return {};
+  if (!source) return {Route::host_to_card, costs().host_copy(bytes)};
+  if (!target) return {Route::card_to_host, costs().host_copy(bytes)};
+  if (*target != *source) return {Route::peer, costs().peer_copy(bytes)};
+  return {Route::none, costs().card_copy(2 * bytes)};
+}
+
 void set_bytes(int card, void* to, int value, size_t bytes) {
   if (bytes == 0) return;
+  if (paced()) {
+    check_reach(card, to, bytes);
+    return;
+  }
   const Reached target = reach(card, to, bytes, true);
   std::memset(target.bytes, value, bytes);
   target.check_alive();

@@ -20,8 +20,17 @@ enum class Place { device, pinned, pageable };
 /// host memory.
 Place place_of(const void* address, size_t bytes);
 
-/// Copies between any two places on behalf of a card. Throws DeviceFault: 507013 for addresses of
-/// no live memory, 507899 between cards without peer access in both directions.
+/// What a copy passes through and how long that takes in modelled time; nothing outside the paced
+/// mode.
+struct Passage {
+  Route route = Route::none;
+  Simulated duration{0};
+};
+Passage passage_of(const void* to, const void* from, double bytes);
+
+/// Copies between any two places on behalf of a card. In the paced mode card memory is only
+/// checked, and what the host gets is zeros. Throws DeviceFault: 507013 for addresses of no live
+/// memory, 507899 between cards without peer access in both directions.
 void copy_bytes(int card, void* to, const void* from, size_t bytes);
 void set_bytes(int card, void* to, int value, size_t bytes);
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "device/ascend/cann.h"
+#include "emulator/costs.h"
 
 namespace emulator {
 
@@ -27,6 +28,9 @@ struct TensorMeta {
   std::vector<int64_t> storage_dims;
   int64_t offset = 0;
   void* address = nullptr;  // base of the storage; element 0 lies at address + offset
+  // Of an operator's tensors: where what it may touch begins, counted from `address`, and its size.
+  size_t first_byte = 0;
+  size_t reach_bytes = 0;
 };
 
 /// Card memory, made visible to the host while an operator runs on its stream. The pointers hold
@@ -43,6 +47,8 @@ class CardMemory {
   std::byte* write(void* address, size_t bytes) { return find(address, bytes, false); }
   /// For a range of which every byte will be written: it is not filled with 0xFF first.
   std::byte* overwrite(void* address, size_t bytes) { return find(address, bytes, true); }
+  /// Throws as the others do, and touches nothing.
+  void check(const void* address, size_t bytes) const;
 
   int card() const { return card_; }
   /// Throws DeviceFault 507015 when something that was handed out has been freed since.
@@ -50,6 +56,7 @@ class CardMemory {
 
  private:
   std::byte* find(const void* address, size_t bytes, bool all_written);
+  uint64_t reachable() const;
 
   int card_;
   std::vector<std::shared_ptr<Storage>> used_;
@@ -83,9 +90,7 @@ struct Operation {
   /// each.
   std::vector<size_t> input_list_sizes;
   std::function<void(const RunContext&)> run;
-  /// For the paced mode: floating-point operations, and bytes moved.
-  double flops = 0;
-  double bytes = 0;
+  Work work;  // for the paced mode
   /// False for operators that the vendor cannot repeat (561xxx from aclSetAclOpExecutorRepeatable).
   bool repeatable = true;
 };

@@ -8,6 +8,7 @@
 
 #include "emulator/address_space.h"
 #include "emulator/capture.h"
+#include "emulator/costs.h"
 #include "emulator/errors.h"
 #include "emulator/memory.h"
 #include "emulator/op.h"
@@ -52,30 +53,68 @@ void note_fault(Stream& stream, const DeviceFault& fault, const std::string& tas
   }
 }
 
+// Keeps the stream from running ahead of the wall clock by more than `ahead`. The caller holds the
+// lock.
+void hold(std::unique_lock<std::mutex>& lock, Stream& stream, std::chrono::microseconds ahead) {
+  stream.work.wait_until(lock, paced_clock().wall_time(stream.time) - ahead, [&] {
+    return stream.dropping || stream.card->fault != ACL_SUCCESS || runtime().stopping;
+  });
+}
+
+bool is_ahead(const Stream& stream, std::chrono::microseconds ahead) {
+  return paced() && paced_clock().holds() &&
+         Clock::now() < paced_clock().wall_time(stream.time) - ahead;
+}
+
+void hold_back(Stream& stream, std::chrono::microseconds ahead) {
+  if (!is_ahead(stream, ahead)) return;
+  std::unique_lock lock(runtime().mutex);
+  hold(lock, stream, ahead);
+}
+
+// What the calling thread spends on handing a task over.
+Simulated launch_cost(Task::Kind kind) {
+  switch (kind) {
+    case Task::Kind::op:
+    case Task::Kind::collective:
+      return costs().launch();
+    case Task::Kind::graph:
+      return costs().graph_launch();
+    default:
+      return Simulated(0);
+  }
+}
+
 void work(const std::shared_ptr<Stream>& stream) {
   Runtime& state = runtime();
   std::unique_lock lock(state.mutex);
   while (true) {
     stream->work.wait(lock, [&] { return !stream->queue.empty() || stream->closing; });
     if (state.stopping || stream->queue.empty()) break;
-    const TaskPtr task = std::move(stream->queue.front());
+    const QueuedTask next = std::move(stream->queue.front());
     stream->queue.pop_front();
+    const bool was_full = stream->queue.size() + 1 == kQueueDepth;
     if (!skips_tasks(*stream)) {
       stream->running = true;
+      stream->time = std::max(stream->time, next.submitted);
       lock.unlock();
       std::optional<DeviceFault> fault;
       try {
-        run_task(*stream, *task);
+        run_task(*stream, *next.task);
       } catch (const DeviceFault& thrown) {
         fault = thrown;
       } catch (const Dropped&) {
         // Nobody waits for its result.
       }
       lock.lock();
+      if (fault) note_fault(*stream, *fault, next.task->name);
+      const auto nothing = std::chrono::microseconds(0);
+      if (stream->queue.empty() && is_ahead(*stream, nothing)) hold(lock, *stream, nothing);
       stream->running = false;
-      if (fault) note_fault(*stream, *fault, task->name);
+      if (fault) state.notify();
     }
-    state.notify();
+    // Whoever waits, waits for the end or for room.
+    if (was_full || stream->idle()) state.notify();
   }
   stream->has_worker = false;
   state.notify();
@@ -140,7 +179,6 @@ std::shared_ptr<Context> require_context() {
   const auto& context = current_context();
   if (!context)
     refuse_call(ACL_ERROR_RT_CONTEXT_NULL, "this thread has set no device and no context");
-  const std::lock_guard lock(runtime().mutex);
   if (!context->alive)
     refuse_call(ACL_ERROR_RT_CONTEXT_NULL,
                 "this thread's context was destroyed, or its device reset");
@@ -246,6 +284,7 @@ void reset_card(std::unique_lock<std::mutex>& lock, Card& card) {
 
 void submit(Stream& stream, Task task) {
   Runtime& state = runtime();
+  const auto submitted = paced() ? host_clock().spend(launch_cost(task.kind)) : Simulated(0);
   std::unique_lock lock(state.mutex);
   if (stream.card->fault != ACL_SUCCESS) refuse_call(stream.card->fault, stream.card->why);
   auto shared = std::make_shared<const Task>(std::move(task));
@@ -254,21 +293,33 @@ void submit(Stream& stream, Task task) {
   state.wait(lock, [&] {
     return stream.queue.size() < kQueueDepth || skips_tasks(stream) || stream.closing;
   });
-  stream.queue.push_back(std::move(shared));
+  stream.queue.push_back({std::move(shared), submitted});
   if (!stream.has_worker) {
     stream.has_worker = true;
     std::thread(work, stream.shared_from_this()).detach();
   }
-  stream.work.notify_one();
+  if (!stream.running) stream.work.notify_one();  // else the worker looks for more by itself
 }
 
 void run_task(Stream& stream, const Task& task) {
   delay(stream);
   task.run(stream);
-  if (task.kind == Task::Kind::op || task.kind == Task::Kind::collective) {
-    const std::lock_guard lock(runtime().mutex);
-    ++stream.card->operations[task.name];
-  }
+  const bool is_work = task.kind == Task::Kind::op || task.kind == Task::Kind::collective ||
+                       task.kind == Task::Kind::copy;
+  if (!is_work) return;
+  const Simulated begin = stream.time;
+  stream.time += task.duration;
+  stream.card->ledger.note(
+      {task.kind, task.name, stream.id, task.route, task.bytes, {begin, stream.time}});
+  hold_back(stream, kMaxAhead);
+}
+
+void catch_up(Stream& stream) { hold_back(stream, std::chrono::microseconds(0)); }
+
+void occupy(Card& card, const char* call, Simulated duration, Route route, double bytes) {
+  if (!paced()) return;
+  const Simulated end = host_clock().spend(duration);
+  card.ledger.note({TaskKind::copy, call, 0, route, bytes, {end - duration, end}});
 }
 
 void wait_in_task(Stream& stream,
@@ -305,12 +356,14 @@ void synchronize(std::unique_lock<std::mutex>& lock,
       stream.error = ACL_SUCCESS;
     refuse_call(error, stream.why);
   }
+  host_clock().wait_until(stream.time);
 }
 
 void drain_default_stream(std::unique_lock<std::mutex>& lock, const Context& context) {
   const auto stream = context.default_stream;
   if (!stream) return;
   runtime().wait(lock, [&] { return stream->idle() || skips_tasks(*stream); });
+  if (stream->idle()) host_clock().wait_until(stream->time);
 }
 
 }  // namespace emulator

@@ -18,7 +18,9 @@
 #include <vector>
 
 #include "device/ascend/cann.h"
+#include "emulator/clock.h"
 #include "emulator/handles.h"
+#include "emulator/ledger.h"
 
 namespace emulator {
 
@@ -32,19 +34,26 @@ struct Stream;
 
 /// What streams do one after the other.
 struct Task {
-  enum class Kind { op, copy, event, callback, collective, graph, control };
+  using Kind = TaskKind;
   Kind kind = Kind::control;
   std::string name;
   std::function<void(Stream&)> run;  // on the stream's thread, without the lock; throws DeviceFault
-  double flops = 0;                  // for the paced mode
-  double bytes = 0;
+  // For the paced mode.
+  Simulated duration{0};  // from when it begins: after whatever `run` waits for
+  Route route = Route::none;
+  double bytes = 0;  // over that link
 };
 using TaskPtr = std::shared_ptr<const Task>;
+
+struct QueuedTask {
+  TaskPtr task;
+  Simulated submitted{0};
+};
 
 struct Context {
   Card* card = nullptr;
   bool is_default = false;
-  bool alive = true;
+  std::atomic<bool> alive{true};
   std::shared_ptr<Stream> default_stream;  // made at first use
   std::map<int, int64_t> options;
 };
@@ -56,8 +65,9 @@ struct Stream : std::enable_shared_from_this<Stream> {
   bool is_default = false;
   uint64_t failure_mode = ACL_CONTINUE_ON_FAILURE;
 
-  std::deque<TaskPtr> queue;
+  std::deque<QueuedTask> queue;
   bool running = false;
+  Simulated time{0};             // modelled end of what was done; the worker's while it runs
   std::condition_variable work;  // for the worker
   bool has_worker = false;
   bool closing = false;   // the worker ends when the queue is empty
@@ -91,9 +101,10 @@ struct Event {
   uint64_t records_done = 0;
   uint64_t waits_issued = 0;
   uint64_t waits_done = 0;
-  bool set = false;  // what waits of plain and flag events look at
-  std::optional<Clock::time_point> recorded_at;
-  std::shared_ptr<Capture> captured_in;  // last recorded inside this capture
+  bool set = false;                            // what waits of plain and flag events look at
+  std::optional<Clock::duration> recorded_at;  // wall time, or modelled where that is kept
+  Simulated time{0};                           // the same for streams and threads that wait
+  std::shared_ptr<Capture> captured_in;        // last recorded inside this capture
   std::map<const Stream*, uint64_t>
       covers;  // then: how much of each stream's captured work lies before
 
@@ -143,7 +154,7 @@ struct Card {
   int num_streams = 0;  // graphs included
   int num_events = 0;
   uint64_t streams_created = 0;
-  std::map<std::string, uint64_t> operations;  // name → times run
+  Ledger ledger;
 };
 
 struct Runtime {
@@ -221,6 +232,12 @@ void reset_card(std::unique_lock<std::mutex>& lock, Card& card);
 void submit(Stream& stream, Task task);
 /// Runs a task now on the thread of `stream` (replays).
 void run_task(Stream& stream, const Task& task);
+/// Inside a task, before it does what others can see: waits until the wall clock is where the
+/// stream is in modelled time. Ends when the stream is dropped.
+void catch_up(Stream& stream);
+/// A blocking call that occupies the calling thread, and what it passes through, for that long.
+void occupy(
+    Card& card, const char* call, Simulated duration, Route route = Route::none, double bytes = 0);
 /// Inside a task: waits for `done()` under the lock. Throws DeviceFault `timeout_code` after
 /// `timeout`, and ends when the stream is dropped.
 void wait_in_task(Stream& stream,

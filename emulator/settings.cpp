@@ -5,6 +5,7 @@
 #include <array>
 #include <cctype>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <sstream>
@@ -50,6 +51,23 @@ std::optional<uint64_t> number(const char* name) {
   return value;
 }
 
+double factor(const char* name, double fallback) {
+  const std::string text = environment(variable(name).c_str());
+  if (text.empty()) return fallback;
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  if (*end != '\0' || !std::isfinite(value) || value < 0)
+    stop(fmt::format("{}={}: expected a number of at least 0", variable(name), text));
+  return value;
+}
+
+Mode chosen_mode() {
+  const std::string name = environment(variable("MODE").c_str(), "compute");
+  if (name == "compute") return Mode::compute;
+  if (name == "paced") return Mode::paced;
+  stop(fmt::format("{}={}: expected compute or paced", variable("MODE"), name));
+}
+
 std::vector<uint64_t> bytes_per_card(const char* name, const std::string& fallback, int num_cards) {
   const std::string text = environment(variable(name).c_str(), fallback);
   std::vector<uint64_t> values;
@@ -90,6 +108,10 @@ Settings read_settings() {
   read.delay_seed = number("DELAY_SEED");
   read.max_delay = std::chrono::microseconds(number("DELAY_US").value_or(300));
   read.report_path = environment(variable("REPORT").c_str());
+  read.mode = chosen_mode();
+  read.dilation = factor("DILATION", read.dilation);
+  read.launch_cost = factor("LAUNCH_COST", read.launch_cost);
+  read.timeline_path = environment(variable("TIMELINE").c_str());
   read.max_streams = static_cast<int>(number("STREAMS").value_or(1984));
   read.max_events = static_cast<int>(number("EVENTS").value_or(65536));
   if (const auto timeout = number("HCCL_TIMEOUT_MS"))

@@ -1,5 +1,5 @@
-// What the environment says about the machine that is emulated: cards, memory, SoC, delays. Read
-// once.
+// What the environment says about the machine that is emulated: cards, memory, SoC, delays, speed.
+// Read once.
 #pragma once
 
 #include <chrono>
@@ -20,6 +20,8 @@ struct Soc {
   bool has_hbm;  // or DDR
 };
 
+enum class Mode { compute, paced };
+
 /// FASTCHAT_EMULATOR_<NAME>. A value that cannot be read ends the process with a message: a test
 /// tool must not guess.
 struct Settings {
@@ -31,6 +33,10 @@ struct Settings {
   std::optional<uint64_t> delay_seed;   // DELAY_SEED: random waits before tasks
   std::chrono::microseconds max_delay;  // DELAY_US: the longest of them; 300
   std::string report_path;              // REPORT: where the JSON report goes at exit
+  Mode mode = Mode::compute;            // MODE: "compute" or "paced"
+  double dilation = 20;                 // DILATION: wall seconds per simulated second; 0: no waits
+  double launch_cost = 1;               // LAUNCH_COST: factor on what launches and gaps cost
+  std::string timeline_path;            // TIMELINE: where the picture of the cards' time goes
   int max_streams;                      // STREAMS: per card, graphs included; 1984
   int max_events;                       // EVENTS: per card; 65536
   /// HCCL_TIMEOUT_MS: replaces HCCL_CONNECT_TIMEOUT and HCCL_EXEC_TIMEOUT, whose least values are
@@ -39,6 +45,8 @@ struct Settings {
 };
 
 const Settings& settings();
+/// Whether operators take their modelled time and compute nothing.
+inline bool paced() { return settings().mode == Mode::paced; }
 
 /// "64GiB", "512 MiB", "1000000" (bytes). Nothing when it is none of these.
 std::optional<uint64_t> parse_bytes(const std::string& text);

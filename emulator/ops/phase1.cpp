@@ -19,6 +19,21 @@ int64_t reach_of(const Dims& dims, const Dims& strides) {
   return reach;
 }
 
+/// Elements of the storage from the view's first to its last.
+int64_t stored_count(const Operand& operand) {
+  if (!operand.fractal() || operand.rank() < 2 || operand.count() == 0)
+    return reach_of(operand.dims(), operand.meta.strides);
+  return count_of(operand.fractal_dims());
+}
+
+/// What an operator reads and writes of an operand unless it says otherwise.
+double counted_bytes(const Operand& operand) {
+  const int64_t count =
+      std::min(reach_of(operand.dims(), operand.meta.strides), count_of(operand.dims()));
+  const auto bytes = static_cast<double>(count * element_bytes(operand.dtype()));
+  return operand.is_input && operand.is_output ? 2 * bytes : bytes;
+}
+
 bool plain(aclFormat format) {
   return format == ACL_FORMAT_ND || format == ACL_FORMAT_NCHW || format == ACL_FORMAT_NCDHW ||
          format == ACL_FORMAT_NC || format == ACL_FORMAT_NCL;
@@ -139,11 +154,17 @@ Operand Phase1::take(const char* argument,
                      .index = is_input ? operation_.inputs.size() : operation_.outputs.size(),
                      .is_input = is_input,
                      .is_output = is_output};
-  if (is_input) operation_.inputs.push_back(tensor);
-  if (is_output) operation_.outputs.push_back(tensor);
-  const int64_t touched = std::min(reach_of(tensor.dims, tensor.strides), count_of(tensor.dims));
-  operation_.bytes += static_cast<double>(touched * element_bytes(tensor.dtype));
+  const int64_t bytes = element_bytes(tensor.dtype);
+  operand.meta.first_byte = static_cast<size_t>(tensor.offset * bytes);
+  operand.meta.reach_bytes = static_cast<size_t>(stored_count(operand) * bytes);
+  if (is_input) operation_.inputs.push_back(operand.meta);
+  if (is_output) operation_.outputs.push_back(operand.meta);
+  operation_.work.bytes += counted_bytes(operand);
   return operand;
+}
+
+void Phase1::touches(const Operand& operand, double bytes) {
+  operation_.work.bytes += bytes - counted_bytes(operand);
 }
 
 Operand Phase1::input(const char* argument, const aclTensor* tensor) {

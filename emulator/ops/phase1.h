@@ -134,7 +134,12 @@ class Phase1 {
   /// Memory the operator asks for besides its operands; what is asked for is overwritten when it
   /// runs.
   void workspace(int64_t bytes) { operation_.workspace_bytes += static_cast<uint64_t>(bytes); }
-  void flops(double count) { operation_.flops += count; }
+  // For the paced mode. Operands count as read or written once, those in place as both.
+  /// Of 16-bit products, and of 8-bit ones.
+  void flops(double count) { operation_.work.flops += count; }
+  void int8_flops(double count) { operation_.work.int8_flops += count; }
+  /// For an operand of which only so many bytes are read or written.
+  void touches(const Operand& operand, double bytes);
   void run(std::function<void(const Run&)> closure) { closure_ = std::move(closure); }
 
   aclnnStatus finish(uint64_t* workspace_size, aclOpExecutor** executor);

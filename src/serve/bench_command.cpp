@@ -1,5 +1,6 @@
 // `fastchat bench`: what the machine can do at best, and what a model reaches of it.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -97,7 +98,23 @@ struct ModelBenchOptions {
   std::string peer_prefill;
   std::string peer_decode;
   bool as_json = false;
+  double clock_dilation = 0;
 };
+
+/// FASTCHAT_CLOCK_DILATION: wall seconds per second of simulated devices, whose work takes a
+/// modelled time; 0 when it is not set. Speeds are then quoted by their clock too, and not as
+/// shares of what this machine can do. Throws UsageFailure when it is no number.
+double clock_dilation() {
+  const char* const value = std::getenv("FASTCHAT_CLOCK_DILATION");
+  if (value == nullptr || *value == '\0') return 0;
+  char* end = nullptr;
+  const double dilation = std::strtod(value, &end);
+  if (*end != '\0' || !std::isfinite(dilation) || dilation < 0)
+    throw UsageFailure(say_with("FASTCHAT_CLOCK_DILATION={}: expected a number of at least 0",
+                                "FASTCHAT_CLOCK_DILATION={}：应为不小于 0 的数",
+                                value));
+  return dilation;
+}
 
 /// One thing to measure, and its readings.
 struct Case {
@@ -253,8 +270,11 @@ json result_json(const Case& item,
                  {"format", format_of(model.planned())},
                  {"batch", item.batch},
                  {"context", item.is_prefill ? options.prompt_len : item.context},
-                 {"tokens_per_s", speed},
-                 {"fraction_of_limit", speed / limit_of(item, options, model, limits)}};
+                 {"tokens_per_s", speed}};
+  if (options.clock_dilation > 0)
+    result["simulated_tokens_per_s"] = speed * options.clock_dilation;
+  else
+    result["fraction_of_limit"] = speed / limit_of(item, options, model, limits);
   if (!item.peer_tokens_per_s.empty()) {
     const double peer = bench::median(item.peer_tokens_per_s);
     result["peer_tokens_per_s"] = peer;
@@ -290,17 +310,40 @@ std::string plan_line(const json& plan) {
 
 std::string result_line(const json& result) {
   const bool is_prefill = result["phase"] == "prefill";
-  std::string line = fmt::format("{:<8} {:>6} {:>8} {:>12.1f} {:>8.0f} %",
+  std::string line = fmt::format("{:<8} {:>6} {:>8} {:>12.1f}",
                                  is_prefill ? text("prefill", "预填充") : text("decode", "解码"),
                                  result["batch"].get<std::int64_t>(),
                                  result["context"].get<std::int64_t>(),
-                                 result["tokens_per_s"].get<double>(),
-                                 100 * result["fraction_of_limit"].get<double>());
+                                 result["tokens_per_s"].get<double>());
+  if (result.contains("simulated_tokens_per_s"))
+    line += fmt::format(" {:>10.1f}", result["simulated_tokens_per_s"].get<double>());
+  else
+    line += fmt::format(" {:>8.0f} %", 100 * result["fraction_of_limit"].get<double>());
   if (result.contains("ratio_to_peer"))
     line += fmt::format("  {:>10.1f} {:>6.2f} x",
                         result["peer_tokens_per_s"].get<double>(),
                         result["ratio_to_peer"].get<double>());
   return line + "\n";
+}
+
+/// What the figures below it are measured by: the machine's limits, or a clock that is not its own.
+std::string measure_line(const ModelBenchOptions& options, const bench::Limits& limits) {
+  if (options.clock_dilation == 0) return to_text(limits);
+  return say_with(
+      "Simulated devices: a second of theirs takes {} s here. tokens/s by this machine's clock; "
+      "simulated: by theirs\n",
+      "模拟设备：其一秒在本机耗时 {} 秒。token/秒 按本机时钟；模拟：按模拟设备的时钟\n",
+      options.clock_dilation);
+}
+
+std::string table_head(const ModelBenchOptions& options) {
+  return fmt::format(
+      "{:<8} {:>6} {:>8} {:>12} {:>10}\n",
+      text("phase", "阶段"),
+      text("batch", "批量"),
+      text("context", "上下文"),
+      text("tokens/s", "token/秒"),
+      options.clock_dilation > 0 ? text("simulated", "模拟") : text("of limit", "占极限"));
 }
 
 void add_bench_options(CLI::App& app, ModelBenchOptions& options) {
@@ -396,6 +439,7 @@ int run_model(int argc, char** argv) {
           "--json"));
   if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
   apply_format(options.format, options.model);
+  options.clock_dilation = clock_dilation();
   size_model(options);
   std::vector<Case> cases = cases_of(options);
   if (cases.empty())
@@ -431,7 +475,7 @@ int run_model(int argc, char** argv) {
   std::vector<bench::Limits> readings;
   std::uint64_t seed = 1;
   for (int round = 0; round < options.repetitions; ++round) {
-    readings.push_back(meter.measure());
+    if (options.clock_dilation == 0) readings.push_back(meter.measure());
     for (Case& item : cases) {
       item.tokens_per_s.push_back(run_case(item, options, *model, seed++));
       if (!item.peer_command.empty()) item.peer_tokens_per_s.push_back(run_peer(item.peer_command));
@@ -441,25 +485,25 @@ int run_model(int argc, char** argv) {
                round + 1,
                options.repetitions);
   }
-  const bench::Limits limits = bench::median(readings);
+  const bench::Limits limits = readings.empty() ? bench::Limits{} : bench::median(readings);
   json results = json::array();
   for (const Case& item : cases) results.push_back(result_json(item, options, *model, limits));
   const json plan = plan_json(model->plan(), options);
   if (options.as_json) {
-    fmt::print("{}\n",
-               json({{"limits", to_json(limits)}, {"plan", plan}, {"results", results}}).dump(2));
+    json report = {{"plan", plan}, {"results", results}};
+    if (options.clock_dilation > 0)
+      report["clock_dilation"] = options.clock_dilation;
+    else
+      report["limits"] = to_json(limits);
+    fmt::print("{}\n", report.dump(2));
     return 0;
   }
-  fmt::print("{}{}, {}\n{}{:<8} {:>6} {:>8} {:>12} {:>10}\n",
-             to_text(limits),
+  fmt::print("{}{}, {}\n{}{}",
+             measure_line(options, limits),
              model->name(),
              describe_numbers(model->config(), model->planned().dtype),
              plan_line(plan),
-             text("phase", "阶段"),
-             text("batch", "批量"),
-             text("context", "上下文"),
-             text("tokens/s", "token/秒"),
-             text("of limit", "占极限"));
+             table_head(options));
   for (const json& result : results) fmt::print("{}", result_line(result));
   return 0;
 }

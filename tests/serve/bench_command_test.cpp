@@ -15,10 +15,10 @@ struct Ran {
   std::string output;  // standard output only
 };
 
-Ran fastchat(const std::string& arguments) {
+Ran fastchat(const std::string& arguments, const std::string& environment = "") {
   // Before the arguments, which may redirect again.
   const std::string command =
-      "2>/dev/null </dev/null env LC_ALL=C '" FASTCHAT_BINARY "' " + arguments;
+      "2>/dev/null </dev/null env LC_ALL=C " + environment + " '" FASTCHAT_BINARY "' " + arguments;
   std::FILE* const pipe = popen(command.c_str(), "r");
   Ran ran;
   char bytes[4096];
@@ -61,6 +61,24 @@ TEST(BenchModel, ReportsEveryCaseBesideTheLimitsAndAPeer) {
   EXPECT_DOUBLE_EQ(results[1].at("peer_tokens_per_s").get<double>(), 50.5);
   EXPECT_DOUBLE_EQ(results[1].at("ratio_to_peer").get<double>(),
                    results[1].at("tokens_per_s").get<double>() / 50.5);
+}
+
+TEST(BenchModel, QuotesSpeedsByTheClockOfSimulatedDevicesToo) {
+  const std::string arguments = "bench model --model-path " FASTCHAT_SOURCE_DIR
+                                "/models/demo --prompt-len 0 --gen-len 4 --repetitions 1 ";
+  const Ran ran = fastchat(arguments + "--json", "FASTCHAT_CLOCK_DILATION=20");
+  ASSERT_EQ(ran.status, 0);
+  const json report = json::parse(ran.output);
+  const json& result = report.at("results").at(0);
+  EXPECT_DOUBLE_EQ(result.at("simulated_tokens_per_s").get<double>(),
+                   20 * result.at("tokens_per_s").get<double>());
+  EXPECT_FALSE(result.contains("fraction_of_limit")) << "this machine's limits are not theirs";
+  EXPECT_FALSE(report.contains("limits"));
+  EXPECT_EQ(report.at("clock_dilation"), 20.0);
+  const Ran table = fastchat(arguments, "FASTCHAT_CLOCK_DILATION=20");
+  EXPECT_NE(table.output.find("simulated"), std::string::npos);
+  EXPECT_EQ(table.output.find("of limit"), std::string::npos);
+  EXPECT_EQ(fastchat(arguments, "FASTCHAT_CLOCK_DILATION=fast").status, 2);
 }
 
 TEST(BenchModel, QuotesTheBoundThatPlanPrintsForTheSameSplit) {

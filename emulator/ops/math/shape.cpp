@@ -113,6 +113,7 @@ EMULATOR_OPERATOR(aclnnSlice,
     Dims expected = from.dims();
     expected[static_cast<size_t>(axis)] = extent;
     op.dims_are(to, expected);
+    op.touches(from, static_cast<double>(to.bytes()));
     op.run([=](const Run& run) {
       copy_elements(sliced(run.view(from), axis, first, extent, step), run.view(to));
     });

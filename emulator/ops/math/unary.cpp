@@ -77,6 +77,7 @@ EMULATOR_OPERATOR(aclnnInplaceCopy, aclTensor* self, const aclTensor* src) {
                "src {} does not broadcast to selfRef {}",
                fmt::join(from.dims(), "x"),
                fmt::join(to.dims(), "x"));
+    op.touches(to, static_cast<double>(to.bytes()));
     op.run([=](const Run& run) {
       const HostView target = run.view(to);
       copy_elements(broadcast(run.view(from), target.dims), target);
@@ -146,6 +147,7 @@ EMULATOR_OPERATOR(aclnnInplaceZero, aclTensor* self) {
   return phase1("aclnnInplaceZero", workspace_size, executor, [&](Phase1& op) {
     const Operand to = op.in_place("selfRef", self);
     convertible(op, to);
+    op.touches(to, static_cast<double>(to.bytes()));
     op.run([=](const Run& run) { fill(run.view(to), {.dtype = ACL_INT64}); });
   });
 }
@@ -155,6 +157,7 @@ EMULATOR_OPERATOR(aclnnInplaceFillScalar, aclTensor* self, const aclScalar* valu
     const Operand to = op.in_place("selfRef", self);
     convertible(op, to);
     const Scalar filling = op.scalar("value", value);
+    op.touches(to, static_cast<double>(to.bytes()));
     op.run([=](const Run& run) { fill(run.view(to), filling); });
   });
 }

@@ -43,6 +43,7 @@ void gather(
   expected.erase(expected.begin() + axis);
   expected.insert(expected.begin() + axis, index.dims().begin(), index.dims().end());
   op.dims_are(out, expected);
+  op.touches(self, static_cast<double>(out.bytes()));
   op.run([=](const Run& run) {
     const HostView source = run.view(self);
     HostView target = run.view(out);
@@ -134,6 +135,7 @@ EMULATOR_OPERATOR(
                  from.dim(i));
     }
     op.dims_are(to, numbers.dims());
+    op.touches(from, static_cast<double>(to.bytes()));
     op.run([=](const Run& run) {
       const HostView source = run.view(from);
       HostView lines = source;
@@ -178,6 +180,7 @@ EMULATOR_OPERATOR(aclnnScatterNdUpdate,
     Dims expected(index.dims().begin(), index.dims().end() - 1);
     expected.insert(expected.end(), target.dims().begin() + depth, target.dims().end());
     op.dims_are(values, expected);
+    op.touches(target, static_cast<double>(values.bytes()));
     op.workspace(kVectorWorkspace);
     op.run([=](const Run& run) {
       const std::vector<int64_t> numbers = load_all<int64_t>(run.view(index));
@@ -226,6 +229,7 @@ EMULATOR_OPERATOR(aclnnInplaceIndexCopy,
     Dims expected = target.dims();
     expected[static_cast<size_t>(axis)] = numbers.count();
     op.dims_are(values, expected);
+    op.touches(target, static_cast<double>(values.bytes()));
     op.run([=](const Run& run) {
       const std::vector<int64_t> rows = load_all<int64_t>(run.view(numbers));
       const HostView from = run.view(values);

@@ -135,7 +135,8 @@ struct QuantMatmul {
 void finish(Phase1& op, const QuantMatmul& product) {
   product.check(op);
   op.workspace(kCubeWorkspace);
-  op.flops(2.0 * static_cast<double>(product.m()) * static_cast<double>(product.n() * product.k()));
+  op.int8_flops(2.0 * static_cast<double>(product.m()) *
+                static_cast<double>(product.n() * product.k()));
   op.run([product](const Run& run) { product.compute(run); });
 }
 

@@ -289,17 +289,42 @@ int64_t workspace_of(const Attention& a, int64_t longest) {
   return kCubeWorkspace + rows * (a.head_dim + 16) * 4 * std::max<int64_t>(1, parts);
 }
 
+/// Pairs of a query and a key that it sees, where new tokens end with the keys: all but the later
+/// ones under a causal mask.
+double pairs_of(const Attention& a, size_t sequence) {
+  const auto queries = static_cast<double>(a.query_lengths[sequence]);
+  const auto keys = static_cast<double>(a.key_lengths[sequence]);
+  const bool causal = a.sparse_mode == 2 || a.sparse_mode == 3;
+  return causal && queries <= keys ? queries * keys - queries * (queries - 1) / 2 : queries * keys;
+}
+
+/// Two products of each pair; keys and values as far as the lengths say, each once.
+void count_work(Phase1& op, const Attention& a) {
+  double pairs = 0;
+  double keys = 0;
+  for (size_t b = 0; b < a.key_lengths.size(); ++b) {
+    pairs += pairs_of(a, b);
+    keys += static_cast<double>(a.key_lengths[b]);
+  }
+  op.flops(4 * pairs * static_cast<double>(a.num_heads * a.head_dim));
+  for (const auto* tensors : {&a.keys, &a.values}) {
+    const double share = 1 / static_cast<double>(tensors->size());
+    for (const Operand& tensor : *tensors) {
+      const auto position =
+          static_cast<double>(a.num_key_heads * a.head_dim * element_bytes(tensor.dtype()));
+      op.touches(tensor, keys * position * share);
+    }
+  }
+  if (a.mask && a.compressed_mask()) op.touches(*a.mask, 0);  // built from positions
+}
+
 enum class Lengths { actual, longest };
 
 void attention(Phase1& op, const RawAttention& raw, Lengths lengths) {
   const Attention a = take_attention(op, raw);
   const int64_t actual = *std::max_element(a.key_lengths.begin(), a.key_lengths.end());
   op.workspace(workspace_of(a, lengths == Lengths::longest ? a.key_capacity : actual));
-  double pairs = 0;
-  for (size_t b = 0; b < a.key_lengths.size(); ++b) {
-    pairs += static_cast<double>(a.query_lengths[b]) * static_cast<double>(a.key_lengths[b]);
-  }
-  op.flops(4.0 * pairs * static_cast<double>(a.num_heads * a.head_dim));
+  count_work(op, a);
   op.run([a](const Run& run) { Computation(a, run).run(); });
 }
 

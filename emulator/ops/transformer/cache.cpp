@@ -109,6 +109,8 @@ EMULATOR_OPERATOR(aclnnScatterPaKvCache,
     }
     op.dtype_in(slots, {ACL_INT32, ACL_INT64});
     op.dims_are(slots, {keys.tokens.dim(0)});
+    for (const Pages* pages : {&keys, &values})
+      op.touches(pages->cache, static_cast<double>(pages->tokens.bytes()));
     op.workspace(kVectorWorkspace);
     op.run([=](const Run& run) {
       const std::vector<int64_t> places = load_all<int64_t>(run.view(slots));

@@ -273,6 +273,7 @@ EMULATOR_OPERATOR(aclnnRopeWithSinCosCache,
       op.dims_are(*out, in->dims());
       op.contiguous(*out);
     }
+    op.touches(table, static_cast<double>(at.count() * rotary * element_bytes(table.dtype())));
     op.workspace(kVectorWorkspace);
     op.run([=](const Run& run) {
       const std::vector<int64_t> rows = load_all<int64_t>(run.view(at));

@@ -134,13 +134,14 @@ void enqueue(const Call& call,
     memory.check_alive();
   };
   const auto bytes = static_cast<double>(std::max(buffers.send_bytes, buffers.receive_bytes));
-  submit(*call.stream,
-         {.kind = Task::Kind::collective,
-          .name = call.name,
-          .run = std::move(run),
-          .duration = costs().collective(volume, bytes, call.num_ranks()),
-          .route = Route::collective,
-          .bytes = bytes * link_share(volume, call.num_ranks())});
+  submit(
+      *call.stream,
+      {.kind = Task::Kind::collective,
+       .name = call.name,
+       .run = std::move(run),
+       .duration = costs().collective(volume, bytes, call.num_ranks(), call.comm->on_vector_cores),
+       .route = Route::collective,
+       .bytes = bytes * link_share(volume, call.num_ranks())});
 }
 
 std::vector<const std::byte*> inputs_of(const std::vector<Part>& parts, size_t offset) {
@@ -206,7 +207,8 @@ void transfer(const Call& call, std::vector<Transfer> transfers, std::vector<voi
          {.kind = Task::Kind::collective,
           .name = call.name,
           .run = std::move(run),
-          .duration = costs().collective(Volume::whole, bytes, call.num_ranks()),
+          .duration = costs().collective(
+              Volume::whole, bytes, call.num_ranks(), call.comm->on_vector_cores),
           .route = Route::collective,
           .bytes = bytes});
 }

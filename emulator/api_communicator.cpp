@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "emulator/communicator.h"
+#include "emulator/costs.h"
 #include "emulator/entry.h"
 #include "emulator/memory.h"
 #include "emulator/op.h"
@@ -36,6 +37,7 @@ uint64_t default_buffer_mb() {
 
 struct Wanted {
   uint64_t buffer_mb = default_buffer_mb();
+  bool on_vector_cores = vector_cores_by_default();
   std::string name;
 };
 
@@ -63,6 +65,11 @@ Wanted read_config(const HcclCommConfig* config) {
             "a configuration of version {}; this CANN knows up to {}", header.version, newest));
   }
   if (config->hcclBufferSize != CANN_HCCL_CONFIG_NOT_SET) wanted.buffer_mb = config->hcclBufferSize;
+  // Older configurations end before the field.
+  constexpr uint32_t kHost = 1;
+  constexpr uint32_t kVectorCores = 3;
+  if (header.size >= CANN_HCCL_CONFIG_V5_BYTES && config->hcclOpExpansionMode >= kHost)
+    wanted.on_vector_cores = config->hcclOpExpansionMode == kVectorCores;
   wanted.name.assign(config->hcclCommName,
                      strnlen(config->hcclCommName, sizeof config->hcclCommName));
   return wanted;
@@ -113,6 +120,7 @@ void join(const std::string& key,
   made->card = &card;
   made->charged = bytes;
   made->rank = rank;
+  made->on_vector_cores = wanted.on_vector_cores;
   auto& slot = meetings()[key];
   if (!slot) slot = std::make_shared<Meeting>(Meeting{.num_ranks = num_ranks});
   const auto meeting = slot;

@@ -73,9 +73,10 @@ struct Communicator {
   std::shared_ptr<Group> group;
   uint32_t rank = 0;
   Card* card = nullptr;
-  uint64_t charged = 0;  // bytes of its buffers on the card
-  uint64_t issued = 0;   // collectives called, outside captures
-  uint64_t run = 0;      // collectives begun on a stream
+  bool on_vector_cores = false;  // or driven by the host
+  uint64_t charged = 0;          // bytes of its buffers on the card
+  uint64_t issued = 0;           // collectives called, outside captures
+  uint64_t run = 0;              // collectives begun on a stream
 
   ~Communicator();
 };

@@ -56,12 +56,11 @@ CardSpeed card_speed(const std::string& soc) {
   return kSpeeds[0].second;
 }
 
-Costs::Costs(CardSpeed speed, double launch_cost, bool aiv)
+Costs::Costs(CardSpeed speed, double launch_cost)
     : speed_(speed),
       gap_(kGap * launch_cost),
       launch_(kLaunch * launch_cost),
-      graph_launch_(kGraphLaunch * launch_cost),
-      collective_latency_(aiv ? kAivLatency : kHostLatency) {}
+      graph_launch_(kGraphLaunch * launch_cost) {}
 
 Simulated Costs::operation(const Work& work) const {
   const double memory = work.bytes / speed_.memory_bytes;
@@ -79,16 +78,20 @@ Simulated Costs::peer_copy(double bytes) const {
 
 Simulated Costs::card_copy(double bytes) const { return operation({.bytes = bytes}); }
 
-Simulated Costs::collective(Volume volume, double bytes, size_t num_ranks) const {
-  return collective_latency_ + Simulated(bytes * link_share(volume, num_ranks) / speed_.peer_bytes);
+Simulated Costs::collective(Volume volume, double bytes, size_t num_ranks, bool aiv) const {
+  return (aiv ? kAivLatency : kHostLatency) +
+         Simulated(bytes * link_share(volume, num_ranks) / speed_.peer_bytes);
 }
 
 const Costs& costs() {
-  static const Costs& of_settings =
-      *new Costs(card_speed(settings().soc.name),
-                 settings().launch_cost,
-                 environment("HCCL_OP_EXPANSION_MODE") == "AIV");  // outlives every thread
+  static const Costs& of_settings = *new Costs(card_speed(settings().soc.name),
+                                               settings().launch_cost);  // outlives every thread
   return of_settings;
+}
+
+bool vector_cores_by_default() {
+  static const bool kByDefault = environment("HCCL_OP_EXPANSION_MODE") == "AIV";
+  return kByDefault;
 }
 
 }  // namespace emulator

@@ -34,9 +34,8 @@ double link_share(Volume volume, size_t num_ranks);
 /// Modelled durations.
 class Costs {
  public:
-  /// `launch_cost`: factor on launches and gaps. `aiv`: collectives run on the vector cores
-  /// (HCCL_OP_EXPANSION_MODE=AIV) instead of being driven by the host.
-  Costs(CardSpeed speed, double launch_cost, bool aiv);
+  /// `launch_cost`: factor on launches and gaps.
+  Costs(CardSpeed speed, double launch_cost);
 
   /// A task of an operator: what bounds it, and the gap to the next.
   Simulated operation(const Work& work) const;
@@ -46,7 +45,8 @@ class Costs {
   Simulated card_copy(double bytes) const;
   /// From when all ranks are there. `bytes`: of the whole buffer (what is reduced; what is
   /// gathered from, or scattered to, all).
-  Simulated collective(Volume volume, double bytes, size_t num_ranks) const;
+  /// `aiv`: it runs on the vector cores instead of being driven by the host.
+  Simulated collective(Volume volume, double bytes, size_t num_ranks, bool aiv) const;
 
   /// What the calling thread spends on both phases of an operator, or on a collective; on a graph.
   Simulated launch() const { return launch_; }
@@ -54,10 +54,12 @@ class Costs {
 
  private:
   CardSpeed speed_;
-  Simulated gap_, launch_, graph_launch_, collective_latency_;
+  Simulated gap_, launch_, graph_launch_;
 };
 
 /// Of the settings.
 const Costs& costs();
+/// HCCL_OP_EXPANSION_MODE=AIV: what communicators do whose configuration does not say.
+bool vector_cores_by_default();
 
 }  // namespace emulator

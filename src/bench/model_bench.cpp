@@ -7,6 +7,7 @@
 #include <mutex>
 #include <random>
 #include <string>
+#include <utility>
 
 #include "base/check.h"
 
@@ -127,6 +128,25 @@ double measure_decode(engine::RequestQueue& engine,
     for (const Clock::time_point time : timeline->wait())
       tokens += time > all_started && time <= first_ended ? 1 : 0;
   return static_cast<double>(tokens) / seconds(first_ended - all_started);
+}
+
+double measure_load(engine::RequestQueue& engine,
+                    std::int64_t vocab_size,
+                    const std::vector<LoadPart>& parts,
+                    std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::vector<std::pair<std::vector<std::int32_t>, std::int64_t>> requests;
+  for (const LoadPart& part : parts)
+    for (std::int64_t i = 0; i < part.num_streams; ++i)
+      requests.emplace_back(random_prompt(vocab_size, part.prompt_len, random), part.gen_len);
+  const Clock::time_point start = Clock::now();
+  std::vector<std::shared_ptr<Timeline>> timelines;
+  timelines.reserve(requests.size());
+  for (const auto& [prompt, gen_len] : requests)
+    timelines.push_back(submit(engine, prompt, gen_len));
+  Clock::time_point end = start;
+  for (const auto& timeline : timelines) end = std::max(end, timeline->wait().back());
+  return seconds(end - start);
 }
 
 }  // namespace fastchat::bench

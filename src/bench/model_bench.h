@@ -27,4 +27,18 @@ double measure_decode(engine::RequestQueue& engine,
                       std::int64_t gen_len,
                       std::uint64_t seed);
 
+/// Requests that are alike.
+struct LoadPart {
+  std::int64_t num_streams = 1;
+  std::int64_t prompt_len = 0;  // random tokens
+  std::int64_t gen_len = 0;
+};
+
+/// Seconds from submitting all requests at once to the last token of the last one. Throws Failure
+/// when the engine refuses or fails.
+double measure_load(engine::RequestQueue& engine,
+                    std::int64_t vocab_size,
+                    const std::vector<LoadPart>& parts,
+                    std::uint64_t seed);
+
 }  // namespace fastchat::bench

@@ -94,6 +94,7 @@ struct ModelBenchOptions {
   std::vector<std::int64_t> batches = {1};
   std::vector<std::int64_t> prefill_batches = {1};
   std::vector<std::int64_t> contexts = {0};
+  std::vector<std::string> loads;  // as --load has them
   int repetitions = 5;
   std::string peer_prefill;
   std::string peer_decode;
@@ -122,12 +123,40 @@ struct Case {
   std::int64_t batch = 1;
   std::int64_t context = 0;
   std::string peer_command;
-  std::vector<double> tokens_per_s;
+  std::string load;  // as it was given; empty: prefill or decode alone
+  std::vector<bench::LoadPart> parts;
+  std::vector<double> tokens_per_s;  // of a load: generated ones, over its whole time
   std::vector<double> peer_tokens_per_s;
 };
 
+/// "32x128+256", "8x64+128:2x8192+64". Throws UsageFailure.
+std::vector<bench::LoadPart> parse_load(const std::string& text) {
+  std::vector<bench::LoadPart> parts;
+  for (const char* at = text.c_str(); at != nullptr;) {
+    long long streams = 0;
+    long long prompt = 0;
+    long long generated = 0;
+    int length = 0;
+    const int found = std::sscanf(at, "%lldx%lld+%lld%n", &streams, &prompt, &generated, &length);
+    constexpr long long kMost = 1 << 20;
+    if (found != 3 || streams < 1 || prompt < 1 || generated < 1 || streams > kMost ||
+        prompt > kMost || generated > kMost || (at[length] != '\0' && at[length] != ':'))
+      throw UsageFailure(say_with(
+          "--load '{}': expected STREAMSxPROMPT+GENERATED such as 32x128+256, several with ':' "
+          "between",
+          "--load '{}'：应为 请求数x提示长度+生成长度，例如 32x128+256；多组之间用 ':' 分隔",
+          text));
+    parts.push_back({.num_streams = streams, .prompt_len = prompt, .gen_len = generated});
+    at = at[length] == ':' ? at + length + 1 : nullptr;
+  }
+  return parts;
+}
+
 std::vector<Case> cases_of(const ModelBenchOptions& options) {
   std::vector<Case> cases;
+  for (const std::string& load : options.loads)
+    cases.push_back({.load = load, .parts = parse_load(load)});
+  if (!cases.empty()) return cases;
   if (options.prompt_len > 0)
     for (const std::int64_t batch : options.prefill_batches)
       cases.push_back({.is_prefill = true, .batch = batch, .peer_command = options.peer_prefill});
@@ -165,7 +194,40 @@ void apply_format(const std::string& format, ModelOptions& model) {
 }
 
 /// The engine must hold the largest case.
+void size_model_for_loads(ModelBenchOptions& options) {
+  std::int64_t longest = 0;
+  parallel::Workload sum{.num_streams = 0, .prompt_len = 0, .gen_len = 0};
+  for (const std::string& load : options.loads) {
+    std::int64_t streams = 0;
+    for (const bench::LoadPart& part : parse_load(load)) {
+      longest = std::max(longest, part.prompt_len + part.gen_len);
+      streams += part.num_streams;
+      sum.prompt_len += part.num_streams * part.prompt_len;
+      sum.gen_len += part.num_streams * part.gen_len;
+    }
+    sum.num_streams += streams;
+    options.model.max_num_seqs = std::max(options.model.max_num_seqs, streams);
+  }
+  if (options.model.max_model_len == 0) options.model.max_model_len = longest + 1;
+  // What is measured is what the devices' work is planned for: the average request.
+  const auto num_loads = static_cast<std::int64_t>(options.loads.size());
+  options.model.parallel.workload = {
+      .num_streams = std::max<std::int64_t>(1, sum.num_streams / num_loads),
+      .prompt_len = std::max<std::int64_t>(1, sum.prompt_len / sum.num_streams),
+      .gen_len = sum.gen_len / sum.num_streams};
+}
+
+void choose_weights(ModelOptions& options) {
+  if (options.model_path.empty())
+    options.load_format = options.device == "npu" ? LoadFormat::repeated_rows : LoadFormat::dummy;
+}
+
 void size_model(ModelBenchOptions& options) {
+  choose_weights(options.model);
+  if (!options.loads.empty()) {
+    size_model_for_loads(options);
+    return;
+  }
   std::int64_t longest = options.prompt_len + 1;
   for (const std::int64_t context : options.contexts)
     longest = std::max(longest, std::max<std::int64_t>(context, 1) + options.gen_len);
@@ -180,9 +242,6 @@ void size_model(ModelBenchOptions& options) {
     options.model.max_num_seqs = std::max(options.model.max_num_seqs, batch);
   for (const std::int64_t batch : options.batches)
     options.model.max_num_seqs = std::max(options.model.max_num_seqs, batch);
-  if (options.model.model_path.empty())
-    options.model.load_format =
-        options.model.device == "npu" ? LoadFormat::repeated_rows : LoadFormat::dummy;
 }
 
 std::optional<double> last_number(const std::string& output) {
@@ -226,6 +285,12 @@ double run_case(const Case& item,
                 ModelInstance& model,
                 std::uint64_t seed) {
   const std::int64_t vocab_size = model.config().vocab_size;
+  if (!item.parts.empty()) {
+    std::int64_t tokens = 0;
+    for (const bench::LoadPart& part : item.parts) tokens += part.num_streams * part.gen_len;
+    return static_cast<double>(tokens) /
+           bench::measure_load(model.engine(), vocab_size, item.parts, seed);
+  }
   if (item.is_prefill)
     return bench::measure_prefill(model.engine(), vocab_size, item.batch, options.prompt_len, seed);
   return bench::measure_decode(
@@ -265,6 +330,16 @@ json result_json(const Case& item,
                  const ModelInstance& model,
                  const bench::Limits& limits) {
   const double speed = bench::median(item.tokens_per_s);
+  if (!item.parts.empty()) {
+    json result = {{"phase", "load"},
+                   {"load", item.load},
+                   {"shape", model.name()},
+                   {"format", format_of(model.planned())},
+                   {"tokens_per_s", speed}};
+    if (options.clock_dilation > 0)
+      result["simulated_tokens_per_s"] = speed * options.clock_dilation;
+    return result;
+  }
   json result = {{"phase", item.is_prefill ? "prefill" : "decode"},
                  {"shape", model.name()},
                  {"format", format_of(model.planned())},
@@ -309,6 +384,14 @@ std::string plan_line(const json& plan) {
 }
 
 std::string result_line(const json& result) {
+  if (result["phase"] == "load") {
+    std::string line = fmt::format("{:<24} {:>12.1f}",
+                                   result["load"].get<std::string>(),
+                                   result["tokens_per_s"].get<double>());
+    if (result.contains("simulated_tokens_per_s"))
+      line += fmt::format(" {:>10.1f}", result["simulated_tokens_per_s"].get<double>());
+    return line + "\n";
+  }
   const bool is_prefill = result["phase"] == "prefill";
   std::string line = fmt::format("{:<8} {:>6} {:>8} {:>12.1f}",
                                  is_prefill ? text("prefill", "预填充") : text("decode", "解码"),
@@ -395,6 +478,18 @@ void add_bench_options(CLI::App& app, ModelBenchOptions& options) {
       ->type_name("N,N")
       ->group(group);
   app.add_option(
+         "--load",
+         options.loads,
+         say("instead: requests that come at once, until the last one has its last token: "
+             "STREAMSxPROMPT+GENERATED\n"
+             "such as 32x128+256, kinds of requests with ':' between, loads with ','; "
+             "generated tokens per second",
+             "改为测量一组同时到达的请求，直到最后一个生成完毕：请求数x提示长度+生成长度，\n"
+             "例如 32x128+256；不同种类用 ':' 分隔，多组负载用 ',' 分隔；结果为每秒生成的 token"))
+      ->delimiter(',')
+      ->type_name("NxP+G,…")
+      ->group(group);
+  app.add_option(
          "--repetitions",
          options.repetitions,
          say("rounds; limits, every case and the peer take turns in each", "轮数；每轮交替测量"))
@@ -445,7 +540,7 @@ int run_model(int argc, char** argv) {
   if (cases.empty())
     throw UsageFailure(say("--prompt-len 0 and --gen-len 0 leave nothing to measure",
                            "--prompt-len 0 与 --gen-len 0 同用时没有可测的内容"));
-  if (options.gen_len == 1)
+  if (options.gen_len == 1 && options.loads.empty())
     throw UsageFailure(say("--gen-len 1: a speed needs at least 2 tokens; 0 leaves decode out",
                            "--gen-len 1：至少 2 个 token 才有速度；0 表示不测解码"));
   resolve_model_path(options.model);

@@ -122,7 +122,7 @@ TEST(NpuDevices, PlansLeaveOthersWhatTheyHold) {
 TEST(NpuDevices, ARefusalSuggestsNothingThatTheCardsDoNotHave) {
   const auto refusal = [](const std::string& arguments) {
     const Ran ran =
-        fastchat("FASTCHAT_EMULATOR_CARDS=2 FASTCHAT_EMULATOR_MEMORY=8GiB",
+        fastchat("FASTCHAT_EMULATOR_CARDS=2 FASTCHAT_EMULATOR_MEMORY=7GiB",
                  "plan --shape qwen2-7b --device npu --max-model-len 2048 " + arguments);
     EXPECT_EQ(ran.status, 3) << ran.output;
     return ran.output;
@@ -130,9 +130,21 @@ TEST(NpuDevices, ARefusalSuggestsNothingThatTheCardsDoNotHave) {
   const std::string one = refusal("");
   EXPECT_EQ(one.find("--num-gpus"), std::string::npos) << one;  // of three
   EXPECT_EQ(one.find("alone ("), std::string::npos) << one;
-  const std::string limited = refusal("--max-gpu-memory 7GiB --num-gpus 2");
+  const std::string limited = refusal("--max-gpu-memory 6GiB --num-gpus 2");
   EXPECT_EQ(limited.find("on every device"), std::string::npos) << limited;
   EXPECT_NE(limited.find("--load-8bit"), std::string::npos) << limited;
+}
+
+TEST(NpuDevices, FiguresThatAreNotTheCardsAreSaidToBe) {
+  const std::string cards = "FASTCHAT_EMULATOR_CARDS=2";
+  const Ran plan = fastchat(cards, "plan --shape qwen2-0.5b --device npu --num-gpus 2");
+  EXPECT_NE(plan.output.find("nominal figures"), std::string::npos) << plan.output;
+  const Ran bench =
+      fastchat(cards,
+               "bench model --model-path " FASTCHAT_SOURCE_DIR
+               "/models/demo --device npu --repetitions 1 --prompt-len 8 --gen-len 0");
+  EXPECT_NE(bench.output.find("6 layers, f16)"), std::string::npos) << bench.output;
+  EXPECT_NE(bench.output.find("only nominal figures are known"), std::string::npos) << bench.output;
 }
 
 // Neither is a lack of memory taken for an overflow, nor bf16 for something that every card has.

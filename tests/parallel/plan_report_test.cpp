@@ -218,7 +218,7 @@ TEST(RefusalText, AWorkspaceThatIsTooLargeIsSaidToBe) {
   request.devices[0].limit_bytes = 1500;
   request.devices[0].free_bytes = request.devices[0].total_bytes = 1500;
   const std::string text = to_text(explain_refusal(request), request);
-  EXPECT_EQ(text.find("the weights fit, the workspace beside them (1000 B) does not fit"), 0u)
+  EXPECT_EQ(text.find("the weights fit, the workspace beside them (1004 B) does not fit"), 0u)
       << text;
   const std::string flag = "--max-num-batched-tokens ";
   ASSERT_NE(text.find(flag), std::string::npos) << text;

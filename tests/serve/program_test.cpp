@@ -229,6 +229,12 @@ TEST(Program, WhatIsWrongWithAModelsFilesIsChineseUnderZh) {
   fs::remove_all(folder);
 }
 
+TEST(Program, WhatTakesSecondsIsAnnounced) {
+  EXPECT_TRUE(fastchat("bench limits --repetitions 1").output.starts_with("measuring what"));
+  const Ran plan = fastchat("plan --shape qwen2-0.5b --parallel layer --cards 65xAscend910B1");
+  EXPECT_TRUE(plan.output.starts_with("planning for 65 devices")) << plan.output;
+}
+
 TEST(Program, TellsItsVersion) {
   const Ran ran = fastchat("--version");
   EXPECT_EQ(ran.status, 0);

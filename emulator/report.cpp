@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <utility>
 #include <vector>
 
 #include "emulator/address_space.h"
@@ -57,20 +58,50 @@ Interval span_of(const std::vector<std::vector<Interval>>& busy) {
   return span;
 }
 
-// The longest stretch in which nothing is loaded: what a server does once its weights are there.
-Interval steady_of(const Interval& span, std::vector<Interval> loads) {
+// A stretch in which nothing is loaded, and what the cards do in it.
+struct Stretch {
+  Interval bounds;
+  Interval worked;  // first to last task
+  Simulated busy{0};
+};
+
+std::vector<Stretch> stretches_between(const Interval& span, std::vector<Interval> loads) {
   unite(loads);
-  Interval longest{span.begin, span.begin};
+  std::vector<Stretch> stretches;
   Simulated begin = span.begin;
-  const auto consider = [&](Simulated end) {
-    if (end - begin > longest.end - longest.begin) longest = {begin, end};
-  };
   for (const Interval& load : loads) {
-    consider(load.begin);
+    if (begin < load.begin) stretches.push_back({.bounds = {begin, load.begin}});
     begin = load.end;
   }
-  consider(span.end);
-  return longest;
+  stretches.push_back({.bounds = {begin, span.end}});
+  return stretches;
+}
+
+void add_busy(std::vector<Stretch>& stretches, const Interval& busy) {
+  auto at = std::partition_point(stretches.begin(), stretches.end(), [&](const Stretch& one) {
+    return one.bounds.end <= busy.begin;
+  });
+  for (; at != stretches.end() && at->bounds.begin < busy.end; ++at) {
+    const Interval part{std::max(at->bounds.begin, busy.begin), std::min(at->bounds.end, busy.end)};
+    const bool is_first = at->busy.count() == 0;
+    at->worked.begin = is_first ? part.begin : std::min(at->worked.begin, part.begin);
+    at->worked.end = is_first ? part.end : std::max(at->worked.end, part.end);
+    at->busy += part.end - part.begin;
+  }
+}
+
+// The stretch with the most work: what a server does once its weights are there.
+Interval steady_of(const Interval& span,
+                   const std::vector<std::vector<Interval>>& busy,
+                   std::vector<Interval> loads) {
+  std::vector<Stretch> stretches = stretches_between(span, std::move(loads));
+  for (const auto& intervals : busy) {
+    for (const Interval& one : intervals) add_busy(stretches, one);
+  }
+  return std::max_element(stretches.begin(),
+                          stretches.end(),
+                          [](const Stretch& a, const Stretch& b) { return a.busy < b.busy; })
+      ->worked;
 }
 
 Json totals_json(const std::map<std::string, Ledger::Total>& totals) {
@@ -109,7 +140,7 @@ void add_simulated(Json& report, Json& cards) {
     });
   }
   const Interval span = span_of(busy);
-  const Interval steady = steady_of(span, std::move(loads));
+  const Interval steady = steady_of(span, busy, std::move(loads));
   report["simulated"] = {{"dilation", settings().dilation},
                          {"launch_cost", settings().launch_cost},
                          {"span", span_json(span)},

@@ -69,6 +69,10 @@ NpuStream::NpuStream(NpuDevice& device, Mode mode) : device_(device), mode_(mode
     scratch_.push_back(device_.allocate(kScratchAlignment, "planned scratch"));
     return;
   }
+  create();
+}
+
+void NpuStream::create() {
   FASTCHAT_CANN_CALL(
       aclrtCreateStreamWithConfig, &handle_, 0, ACL_STREAM_FAST_LAUNCH | ACL_STREAM_FAST_SYNC);
 }
@@ -104,7 +108,24 @@ void NpuStream::wait(Event& event) {
 void NpuStream::synchronize() {
   if (mode_ == Mode::plans) return;
   device_.bind();
+  if (is_aborted_.exchange(false)) {
+    // An aborted stream takes nothing any more.
+    const aclError status = FASTCHAT_CANN(aclrtSynchronizeStream)(handle_);
+    const std::string failure = describe_failure(status, "aclrtSynchronizeStream");
+    FASTCHAT_CANN_CALL(aclrtDestroyStreamForce, handle_);
+    create();
+    fail("{}", failure);
+  }
   FASTCHAT_CANN_CALL(aclrtSynchronizeStream, handle_);
+}
+
+bool NpuStream::abort() {
+  void* const found = cann().find("aclrtStreamAbort");
+  if (found == nullptr || mode_ == Mode::plans) return false;
+  device_.bind();
+  is_aborted_ = true;
+  check_status(reinterpret_cast<decltype(&aclrtStreamAbort)>(found)(handle_), "aclrtStreamAbort");
+  return true;
 }
 
 void NpuStream::copy_async(void* destination,

@@ -1,6 +1,7 @@
 // Streams and events of Ascend cards, and the memory that operations of a stream work in.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <vector>
@@ -63,6 +64,9 @@ class NpuStream final : public Stream {
   /// promised for events of the same card.
   void wait(Event& event) override;
   void synchronize() override;
+  /// What is enqueued is dropped, waits inside it end, and synchronize() throws; after it the
+  /// stream is a new one, and usable. False where this CANN cannot. Any thread.
+  bool abort();
   void copy_from_host(void* destination, const void* source, std::size_t size_bytes) override;
   void copy_to_host(void* destination, const void* source, std::size_t size_bytes) override;
   void copy(void* destination, const void* source, std::size_t size_bytes) override;
@@ -94,6 +98,7 @@ class NpuStream final : public Stream {
                   std::size_t size_bytes,
                   aclrtMemcpyKind kind);
   void clear_scratch();
+  void create();
 
   NpuDevice& device_;
   const Mode mode_;
@@ -101,6 +106,7 @@ class NpuStream final : public Stream {
   std::size_t peak_scratch_bytes_ = 0;
   std::vector<Buffer> scratch_;   // all but the last are full; one, once it has grown enough
   std::size_t scratch_used_ = 0;  // of the last
+  std::atomic<bool> is_aborted_{false};
   bool is_recording_ = false;
   bool has_recorded_ = false;
   std::vector<Buffer> recorded_scratch_;  // outgrown, but graphs use it

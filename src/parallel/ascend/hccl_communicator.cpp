@@ -149,14 +149,12 @@ class HcclCommunicator final : public Communicator {
       group_->abort_reason = reason;
       group_->changed.notify_all();
     }
-    void* const found = cann().find("aclrtStreamAbort");
-    if (found == nullptr) return;
     for (NpuStream* const stream : group_->streams) {
-      static_cast<device::ascend::NpuDevice&>(stream->device()).bind();
-      const aclError status =
-          reinterpret_cast<decltype(&aclrtStreamAbort)>(found)(stream->handle());
-      if (status != ACL_SUCCESS)
-        log::error("{}", device::ascend::describe_failure(status, "aclrtStreamAbort"));
+      try {
+        stream->abort();
+      } catch (const std::exception& failure) {
+        log::error("{}", failure.what());
+      }
     }
   }
   void reset() override {

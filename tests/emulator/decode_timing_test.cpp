@@ -18,12 +18,12 @@ namespace {
 struct Shape {
   int64_t layers, hidden, intermediate, heads, kv_heads, vocab;
 };
-constexpr Shape kQwen3_8B{36, 4096, 12288, 32, 8, 151936};
-constexpr Shape kQwen3_32B{64, 5120, 25600, 64, 8, 151936};
+constexpr Shape kQwen3Of8B{36, 4096, 12288, 32, 8, 151936};
+constexpr Shape kQwen3Of32B{64, 5120, 25600, 64, 8, 151936};
 
 constexpr int64_t kHeadDim = 128;
 constexpr int64_t kBlock = 128;     // positions of a block of the KV cache
-constexpr int64_t kContext = 2048;  // positions before the step
+constexpr int64_t kContext = 2048;  // positions of the cache
 
 // Both phases of an operator, on the Decoder's stream.
 #define LAUNCH(NAME, ...) launch(CANN(NAME##GetWorkspaceSize), CANN(NAME), __VA_ARGS__)
@@ -32,12 +32,18 @@ constexpr int64_t kContext = 2048;  // positions before the step
 /// them.
 class Decoder {
  public:
-  /// `whole` is split over the ranks of `comm`; null for one card.
-  Decoder(const Shape& whole, int64_t ranks, HcclComm comm, aclrtStream stream)
+  /// `whole` is split over the ranks of `comm`; null for one card. `length`: positions that the
+  /// step looks at.
+  Decoder(const Shape& whole,
+          int64_t ranks,
+          HcclComm comm,
+          aclrtStream stream,
+          int64_t length = kContext)
       : shape_(whole),
         ranks_(ranks),
         comm_(comm),
         stream_(stream),
+        length_(length),
         weights_(static_cast<size_t>(2 * whole.hidden *
                                      std::max(2 * whole.intermediate, whole.vocab) / ranks)),
         cache_(static_cast<size_t>(4 * kContext * whole.kv_heads / ranks * kHeadDim)) {
@@ -81,6 +87,22 @@ class Decoder {
   void results() {
     OK(CANN(aclrtMemcpyAsync)(host_.get(), 8, token_.get(), 8, ACL_MEMCPY_DEVICE_TO_HOST, stream_));
     OK(CANN(aclrtSynchronizeStream)(stream_));
+  }
+
+  /// Attention of one layer over `tokens` new ones, none before; causal or all to all.
+  void prefill_attention(int64_t tokens, bool causal) {
+    const std::vector<int64_t> queries{1, tokens, shape_.heads * kHeadDim};
+    const std::vector<int64_t> keys{1, tokens, shape_.kv_heads * kHeadDim};
+    aclTensor* mask = causal ? tensor(ACL_BOOL, {2048, 2048}, weights_.get()) : nullptr;
+    fused_attention(bf16(queries, weights_),
+                    list(bf16(keys, weights_)),
+                    list(bf16(keys, weights_)),
+                    mask,
+                    nullptr,
+                    nullptr,
+                    causal ? 3 : 0,
+                    bf16(queries, weights_));
+    release();
   }
 
  private:
@@ -210,21 +232,35 @@ class Decoder {
   void attend() {
     const int64_t kv = shape_.kv_heads;
     const std::vector<int64_t> cache{kContext / kBlock, kBlock, kv * kHeadDim};
-    aclTensor* query = bf16({1, 1, shape_.heads * kHeadDim}, y_);
-    aclTensorList* keys = list(bf16(cache, cache_));
-    aclTensorList* values = list(bf16(cache, cache_, kContext * kv * kHeadDim));
-    const int64_t length = kContext;
-    aclIntArray* lengths = CANN(aclCreateIntArray)(&length, 1);
+    aclIntArray* lengths = CANN(aclCreateIntArray)(&length_, 1);
+    fused_attention(bf16({1, 1, shape_.heads * kHeadDim}, y_),
+                    list(bf16(cache, cache_)),
+                    list(bf16(cache, cache_, kContext * kv * kHeadDim)),
+                    nullptr,
+                    lengths,
+                    ints({1, kContext / kBlock}),
+                    0,
+                    bf16({1, 1, shape_.heads * kHeadDim}, attended_));
+    OK(CANN(aclDestroyIntArray)(lengths));
+  }
+
+  void fused_attention(aclTensor* query,
+                       aclTensorList* keys,
+                       aclTensorList* values,
+                       aclTensor* mask,
+                       aclIntArray* lengths,
+                       aclTensor* table,
+                       int64_t sparse_mode,
+                       aclTensor* out) {
     char layout[] = "BSH";
     const auto no = nullptr;
     // clang-format off
     LAUNCH(aclnnFusedInferAttentionScoreV3,
-           query, keys, values, no, no, no, lengths, no, no, no, no, no, no, no,
-           ints({1, kContext / kBlock}), no, no, no, no, no, no, no, no, no, no, no, no,
-           shape_.heads, 0.088, 2147483647, 2147483647, layout, kv, 0, 0, kBlock, 0, false, 0, 0,
-           bf16({1, 1, shape_.heads * kHeadDim}, attended_), no);
+           query, keys, values, no, mask, no, lengths, no, no, no, no, no, no, no,
+           table, no, no, no, no, no, no, no, no, no, no, no, no,
+           shape_.heads, 0.088, 2147483647, 2147483647, layout, shape_.kv_heads, sparse_mode, 0,
+           table == nullptr ? 0 : kBlock, 0, false, 0, 0, out, no);
     // clang-format on
-    OK(CANN(aclDestroyIntArray)(lengths));
   }
 
   void feed_forward() {
@@ -239,6 +275,7 @@ class Decoder {
   int64_t ranks_;
   HcclComm comm_;
   aclrtStream stream_;
+  int64_t length_;
   DeviceBytes weights_, cache_;
   DeviceBytes workspace_{size_t{64} << 20};
   DeviceBytes x_{kActivations}, h_{kActivations}, residual_{kActivations}, y_{kActivations};
@@ -251,6 +288,20 @@ class Decoder {
 
 enum class Issue { eager, graph };
 
+/// Simulated milliseconds of what `body` enqueues.
+double elapsed_ms(aclrtStream stream, const std::function<void()>& body) {
+  std::array<aclrtEvent, 2> events{};
+  for (aclrtEvent& event : events) EXPECT_EQ(CANN(aclrtCreateEvent)(&event), 0);
+  EXPECT_EQ(CANN(aclrtRecordEvent)(events[0], stream), 0);
+  body();
+  EXPECT_EQ(CANN(aclrtRecordEvent)(events[1], stream), 0);
+  EXPECT_EQ(CANN(aclrtSynchronizeStream)(stream), 0) << message();
+  float elapsed = 0;
+  EXPECT_EQ(CANN(aclrtEventElapsedTime)(&elapsed, events[0], events[1]), 0) << message();
+  for (const aclrtEvent event : events) CANN(aclrtDestroyEvent)(event);
+  return static_cast<double>(elapsed);
+}
+
 /// Simulated milliseconds of a step, the mean of four.
 double step_ms(Decoder& decoder, aclrtStream stream, Issue issue) {
   aclmdlRI graph = nullptr;
@@ -260,25 +311,19 @@ double step_ms(Decoder& decoder, aclrtStream stream, Issue issue) {
     EXPECT_EQ(CANN(aclmdlRICaptureEnd)(stream, &graph), 0) << message();
   }
   constexpr int kSteps = 4;
-  std::array<aclrtEvent, 2> events{};
-  for (aclrtEvent& event : events) EXPECT_EQ(CANN(aclrtCreateEvent)(&event), 0);
-  EXPECT_EQ(CANN(aclrtRecordEvent)(events[0], stream), 0);
-  for (int step = 0; step < kSteps; ++step) {
-    decoder.inputs();
-    if (graph != nullptr) {
-      EXPECT_EQ(CANN(aclmdlRIExecuteAsync)(graph, stream), 0) << message();
-    } else {
-      decoder.forward();
+  const double ms = elapsed_ms(stream, [&] {
+    for (int step = 0; step < kSteps; ++step) {
+      decoder.inputs();
+      if (graph != nullptr) {
+        EXPECT_EQ(CANN(aclmdlRIExecuteAsync)(graph, stream), 0) << message();
+      } else {
+        decoder.forward();
+      }
+      decoder.results();
     }
-    decoder.results();
-  }
-  EXPECT_EQ(CANN(aclrtRecordEvent)(events[1], stream), 0);
-  EXPECT_EQ(CANN(aclrtSynchronizeStream)(stream), 0) << message();
-  float elapsed = 0;
-  EXPECT_EQ(CANN(aclrtEventElapsedTime)(&elapsed, events[0], events[1]), 0) << message();
-  for (const aclrtEvent event : events) CANN(aclrtDestroyEvent)(event);
+  });
   if (graph != nullptr) CANN(aclmdlRIDestroy)(graph);
-  return static_cast<double>(elapsed) / kSteps;
+  return ms / kSteps;
 }
 
 /// One thread a rank, as engines do it.
@@ -314,13 +359,9 @@ double step_ms(const Shape& shape, int ranks, Issue issue) {
   return milliseconds;
 }
 
-using Check = std::function<void(double ms)>;
+using Environment = std::vector<std::pair<std::string, std::string>>;
 
-void on_910b3(const Shape& shape,
-              int ranks,
-              Issue issue,
-              std::vector<std::pair<std::string, std::string>> environment,
-              const Check& check) {
+void on_910b3(Environment environment, const std::function<void()>& body) {
   if (version() < 830) GTEST_SKIP() << "the operators of this sequence came with CANN 8.3";
   environment.insert(environment.end(),
                      {{"FASTCHAT_EMULATOR_MODE", "paced"},
@@ -331,30 +372,58 @@ void on_910b3(const Shape& shape,
   in_own_process(environment, [&] {
     OK(CANN(aclInit)(nullptr));
     OK(CANN(aclrtSetDevice)(0));
-    const double ms = step_ms(shape, ranks, issue);
-    std::printf("simulated: %.2f ms per token\n", ms);
-    check(ms);
+    body();
   });
+}
+
+void expect_step(const Shape& shape, int ranks, double reported_ms, double tolerance) {
+  const double ms = step_ms(shape, ranks, Issue::graph);
+  std::printf("simulated: %.2f ms per token, reported: %.2f\n", ms, reported_ms);
+  EXPECT_NEAR(ms, reported_ms, tolerance * reported_ms);
 }
 
 // vllm-project/vllm-ascend#5228: Qwen3-VL-8B on a 910B3, one request, whole-model runtime.
 TEST(DecodeTimingProcess, An8BOnOneCardTakesWhatWasMeasured) {
-  on_910b3(kQwen3_8B, 1, Issue::graph, {}, [](double ms) { EXPECT_NEAR(ms, 11.44, 0.2 * 11.44); });
+  on_910b3({}, [] { expect_step(kQwen3Of8B, 1, 11.44, 0.2); });
 }
 
 // vllm-project/vllm-ascend#4526: Qwen3-32B on eight 910B3, one request, whole-model runtime. How
 // the collectives ran is not said.
 TEST(DecodeTimingProcess, A32BOnEightCardsTakesWhatWasMeasured) {
   for (const char* mode : {"HOST", "AIV"}) {
-    on_910b3(kQwen3_32B, 8, Issue::graph, {{"HCCL_OP_EXPANSION_MODE", mode}}, [](double ms) {
-      EXPECT_NEAR(ms, 12.78, 0.35 * 12.78);
-    });
+    on_910b3({{"HCCL_OP_EXPANSION_MODE", mode}}, [] { expect_step(kQwen3Of32B, 8, 12.78, 0.35); });
   }
 }
 
 TEST(DecodeTimingProcess, IssuedOneByOneTheHostIsTheBound) {
   // At least ten operators in each of 64 layers on the host's thread.
-  on_910b3(kQwen3_32B, 8, Issue::eager, {}, [](double ms) { EXPECT_GT(ms, 64 * 10 * 15e-3); });
+  on_910b3({}, [] { EXPECT_GT(step_ms(kQwen3Of32B, 8, Issue::eager), 64 * 10 * 15e-3); });
+}
+
+TEST(DecodeTimingProcess, AttentionReadsTheKeysThatTheLengthsSay) {
+  on_910b3({}, [] {
+    StreamHandle stream;
+    const auto step = [&](int64_t length) {
+      Decoder decoder(kQwen3Of8B, 1, nullptr, stream.get(), length);
+      return step_ms(decoder, stream.get(), Issue::graph);
+    };
+    // Keys and values of 8 heads in each of 36 layers, at 1.47 TB/s.
+    const double keys = kContext - kBlock;
+    EXPECT_NEAR(step(kContext) - step(kBlock), keys * 36 * 8 * kHeadDim * 4 / 1.47e9, 2e-3);
+  });
+}
+
+TEST(DecodeTimingProcess, CausalAttentionMultipliesHalf) {
+  on_910b3({}, [] {
+    StreamHandle stream;
+    Decoder decoder(kQwen3Of8B, 1, nullptr, stream.get());
+    const auto prefill = [&](bool causal) {
+      return elapsed_ms(stream.get(), [&] { decoder.prefill_attention(8192, causal); });
+    };
+    const double all = 4.0 * 8192 * 8192 * 32 * kHeadDim / (295e9 * 0.75);
+    EXPECT_NEAR(prefill(false), all, 0.02 * all);
+    EXPECT_NEAR(prefill(true), all / 2, 0.02 * all / 2);
+  });
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -285,6 +286,9 @@ TEST(PacedProcess, NothingIsTouchedAndTheReportSaysHowTheTimeWasSpent) {
   EXPECT_EQ(simulated["card_to_host_bytes"], 64);
   const double products = 10 * (2.0 * 4096 * (4096 + 32) / kMemory + kGap);
   EXPECT_WITHIN(simulated["operations"]["aclnnMm"]["seconds"].get<double>(), products, 0.001);
+  EXPECT_WITHIN(simulated["copies"]["aclrtMemcpy"]["seconds"].get<double>(),
+                2 * 10e-6 + (kLoaded + 64) / 22e9,
+                0.001);
   // After the load the card is busy with products, a fill, and a copy of 10 µs.
   const auto& steady = report["simulated"]["steady"];
   EXPECT_GT(simulated["steady_busy_share"].get<double>(), 0.9);
@@ -312,21 +316,33 @@ TEST(PacedProcess, MistakesAreStillFaults) {
   });
 }
 
+/// The least of some tries: on a busy machine threads come late, which adds to the times of threads
+/// of the client. Ends with the first that is at most `enough`.
+double least(int tries, double enough, const std::function<double()>& measure) {
+  double least = measure();
+  for (int i = 1; i < tries && least > enough; ++i) least = std::min(least, measure());
+  return least;
+}
+
 TEST(PacedProcess, TheWallClockFollowsModelledTime) {
   paced(
       [] {
         StreamHandle stream;
         Product product(1, 4096, 4096);
-        const auto begin = std::chrono::steady_clock::now();
-        const Mark start(stream.get());
-        for (int i = 0; i < 100; ++i) product.launch(stream.get());
-        const double simulated = Mark(stream.get()).since(start);
-        const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - begin;
-        // Sleeps end late; that must not add up.
-        EXPECT_WITHIN(simulated, kLaunch + 100 * product.seconds(), 0.05);
-        EXPECT_GT(wall.count(), 50 * simulated - 2e-3);
+        const double expected = kLaunch + 100 * product.seconds();
+        // Each of a hundred sleeps ends late; that must not add up.
+        const double simulated = least(10, 1.05 * expected, [&] {
+          const auto begin = std::chrono::steady_clock::now();
+          const Mark start(stream.get());
+          for (int i = 0; i < 100; ++i) product.launch(stream.get());
+          const double taken = Mark(stream.get()).since(start);
+          const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - begin;
+          EXPECT_GT(wall.count(), 100 * taken - 2e-3);
+          return taken;
+        });
+        EXPECT_WITHIN(simulated, expected, 0.05);
       },
-      {{"FASTCHAT_EMULATOR_DILATION", "50"}});
+      {{"FASTCHAT_EMULATOR_DILATION", "100"}});
 }
 
 TEST(PacedProcess, TheClientsOwnWorkHidesBehindItsLaunches) {
@@ -334,14 +350,17 @@ TEST(PacedProcess, TheClientsOwnWorkHidesBehindItsLaunches) {
       [] {
         StreamHandle stream;
         DeviceBytes bytes(64);
-        const Mark start(stream.get());
-        for (int i = 0; i < 50; ++i) {
-          const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);
-          while (std::chrono::steady_clock::now() < until) continue;
-          OK(add(bytes.get(), bytes.get(), bytes.get(), 16, stream.get()));
-        }
-        // A launch holds the thread for 1.5 ms of wall time, of which the client used 1.
-        EXPECT_WITHIN(Mark(stream.get()).since(start), 50 * kLaunch, 0.4);
+        // A launch holds the thread for 1.5 ms of wall time, of which the client uses 1.
+        const double simulated = least(100, 1.2 * 5 * kLaunch, [&] {
+          const Mark start(stream.get());
+          for (int i = 0; i < 5; ++i) {
+            const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);
+            while (std::chrono::steady_clock::now() < until) continue;
+            EXPECT_EQ(add(bytes.get(), bytes.get(), bytes.get(), 16, stream.get()), 0);
+          }
+          return Mark(stream.get()).since(start);
+        });
+        EXPECT_WITHIN(simulated, 5 * kLaunch + kGap, 0.2);
       },
       {{"FASTCHAT_EMULATOR_DILATION", "100"}});
 }

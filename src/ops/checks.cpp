@@ -87,9 +87,11 @@ SliceShape shape_of(std::string_view op, std::span<const WeightSlice> slices, bo
   for (const WeightSlice& slice : slices) {
     const bool is_quantized =
         int8_allowed && slice.dtype == DType::i8 && slice.row_scales != nullptr;
-    check(slice.data != nullptr && (device::is_float(slice.dtype) || is_quantized) &&
-              slice.rows > 0 && slice.columns == shape.columns && slice.columns > 0 &&
-              (slice.row_stride >= slice.columns || slice.rows == 1),
+    // Rows that are all the same one stand for a tensor where only its size matters.
+    const bool has_rows =
+        slice.row_stride >= slice.columns || slice.row_stride == 0 || slice.rows == 1;
+    check(slice.data != nullptr && has_rows && (device::is_float(slice.dtype) || is_quantized) &&
+              slice.rows > 0 && slice.columns == shape.columns && slice.columns > 0,
           "{}: slice {}[{}, {}] with rows {} apart{}, expected f32|f16|bf16{}[any, {}]",
           op,
           device::to_string(slice.dtype),

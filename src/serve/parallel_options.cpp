@@ -68,6 +68,22 @@ void add_parallel_options(CLI::App& app, ParallelOptions& options) {
       ->check(in_range(1, 1024))
       ->type_name("D")
       ->group(group);
+  app.add_option_function<std::string>(
+         "--rank-mode",
+         [](const std::string& value) {
+           if (value == "process")
+             throw CLI::ValidationError(
+                 "--rank-mode",
+                 say("process: a process for each device comes in a later version; thread, the "
+                     "default, is what there is",
+                     "process：每个设备一个进程将在以后的版本提供；目前只有默认的 thread"));
+         },
+         say("what drives a device: a thread of this process (process: not built yet)",
+             "由什么驱动一个设备：本进程的一个线程（process 尚未实现）"))
+      ->check(one_of({"thread", "process"}))
+      ->type_name("thread|process")
+      ->default_str("thread")
+      ->group(group);
   app.add_option(
          "--num-streams",
          options.workload.num_streams,

@@ -543,7 +543,10 @@ struct ModelRunner::Impl {
       }
     }
     const std::size_t source_stride = align_up(shape.num_tokens * sizeof(std::int32_t));
-    for (std::size_t i = 0; i < num_source_steps; ++i) {
+    const bool passes_tokens = options.host_passes_tokens && r != sampler() && !broadcasts_tokens();
+    if (passes_tokens && pass == Pass::work)
+      fill_in_tokens(input, reinterpret_cast<std::int32_t*>(staging + layout.tokens));
+    for (std::size_t i = 0; i < num_source_steps && !passes_tokens; ++i) {
       auto* sources = reinterpret_cast<std::int32_t*>(staging + layout.sources + i * source_stride);
       std::fill_n(sources, shape.num_tokens, -1);
       for (const TokenSource& source : input.token_sources)
@@ -588,7 +591,7 @@ struct ModelRunner::Impl {
 
     if (in_first_stage(r)) {
       stage_input.token_ids = integers(layout.tokens, num_tokens);
-      for (std::size_t i = 0; i < num_source_steps && pass == Pass::work; ++i)
+      for (std::size_t i = 0; i < num_source_steps && pass == Pass::work && !passes_tokens; ++i)
         resolve_tokens(r,
                        source_steps[i],
                        stage_input.token_ids,
@@ -658,6 +661,21 @@ struct ModelRunner::Impl {
                        layer,
                        *found,
                        device::to_string(dtype));
+  }
+
+  /// The same on the host, from where the sampler's outputs arrive.
+  void fill_in_tokens(const StepInput& input, std::int32_t* tokens) {
+    Rank& last = ranks[sampler()];
+    for (const TokenSource& source : input.token_sources) {
+      const std::size_t source_slot = source.step_id % slots.size();
+      last.enqueued.wait(source.step_id);
+      require_no_error(slots[source_slot]);
+      const RankStep& step = last.steps[source_slot];
+      step.done->synchronize();
+      const auto* const sampled = static_cast<const std::int32_t*>(step.host_outputs.data());
+      // -1: no token, which ends its sequence; any id will do until then.
+      tokens[source.token_index] = std::max(0, sampled[source.sample_row]);
+    }
   }
 
   /// Fills in tokens sampled by an outstanding step, which the sampler has enqueued or is about to.

@@ -21,6 +21,9 @@ struct ModelRunnerOptions {
   /// Steps that only decode are recorded, where the devices can, and run again at the cost of one
   /// call.
   bool graphs = false;
+  /// The devices leave waiting for one another to the host (npu): then tokens that another device
+  /// samples are taken from there too, which is sooner than by operations of the card.
+  bool host_passes_tokens = false;
 };
 
 /// KV blocks that a runner of recorded steps keeps for itself, behind those of the scheduler.

@@ -108,7 +108,8 @@ void ModelInstance::Impl::load_stages(const ModelOptions& options, const LoadObs
           if (observer) observer(done_bytes, total_bytes);
         },
         engine::ModelRunnerOptions{.max_outstanding = replica.plan.steps_in_flight,
-                                   .graphs = planned.has_graphs}));
+                                   .graphs = planned.has_graphs,
+                                   .host_passes_tokens = planned.kind == device::DeviceKind::npu}));
   }
 }
 

@@ -357,11 +357,12 @@ void add_memory_group(CLI::App& app, ModelOptions& options) {
       ->group(group);
   app.add_option("--max-num-batched-tokens",
                  options.max_num_batched_tokens,
-                 say("tokens of one step: larger reads prompts faster and takes more workspace",
-                     "每一步处理的 token 数：越大读提示越快，占用的工作内存也越多"))
+                 say("tokens of one step: larger reads prompts faster and takes more workspace "
+                     "(default: 512, on npu 2048)",
+                     "每一步处理的 token 数：越大读提示越快，占用的工作内存也越多（默认 512，npu "
+                     "上为 2048）"))
       ->check(in_range(std::int64_t{1}, std::int64_t{1} << 20))
       ->type_name("N")
-      ->capture_default_str()
       ->group(group);
   app.add_option(
          "--max-num-seqs",

@@ -43,7 +43,8 @@ struct ModelOptions {
   std::optional<std::uint64_t> kv_cache_bytes;  // --kv-cache-bytes: over all devices
   std::int64_t max_model_len =
       0;  // --max-model-len: 0 = what the model was made for, or as much of it as fits
-  std::int64_t max_num_batched_tokens = 512;
+  std::int64_t max_num_batched_tokens = 0;  // --max-num-batched-tokens: of one step; 0 = 512, on
+                                            // npu 2048
   std::int64_t max_num_seqs = 16;
   bool enforce_eager = false;                             // --enforce-eager: steps are not recorded
   std::string dtype = "auto";                             // --dtype auto|float32|float16|bfloat16

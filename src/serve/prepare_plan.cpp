@@ -309,7 +309,10 @@ PlannedModel prepare_plan(const ModelOptions& options,
 
   parallel::PlanRequest& request = planned.request;
   request.steps_in_flight = engine::ModelRunnerOptions{}.max_outstanding;
-  request.max_num_batched_tokens = options.max_num_batched_tokens;
+  // A card computes so many in about the time that starting the operations takes.
+  const std::int64_t usual_tokens = platform.kind() == device::DeviceKind::npu ? 2048 : 512;
+  request.max_num_batched_tokens =
+      options.max_num_batched_tokens > 0 ? options.max_num_batched_tokens : usual_tokens;
   request.max_num_seqs = options.max_num_seqs;
   request.max_logits_rows = std::max(request.max_logits_rows, options.max_num_seqs);
   planned.has_graphs = platform.kind() == device::DeviceKind::npu && !options.enforce_eager;

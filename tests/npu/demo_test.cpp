@@ -153,6 +153,7 @@ TEST(NpuModel, StaysInF16WhereItHasRoom) {
 // The planner's scratch is what phase 1 says, not a guess.
 TEST(NpuModel, ScratchIsMeasured) {
   serve::ModelOptions small = on_cards(1, ParallelMode::layer, {"float16", Quantization::none});
+  small.max_num_batched_tokens = 512;
   serve::ModelOptions large = small;
   large.max_num_batched_tokens = 8192;
   const auto fixed_bytes = [](const serve::ModelOptions& options) {

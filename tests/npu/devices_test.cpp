@@ -151,11 +151,11 @@ TEST(NpuDevices, FiguresThatAreNotTheCardsAreSaidToBe) {
 TEST(NpuDevices, ACardWithoutRoomOrBf16SaysThat) {
   const std::string model = "cli --model-path " FASTCHAT_SOURCE_DIR
                             "/models/demo --device npu --max-model-len 512 -m hi ";
-  const Ran full = fastchat("FASTCHAT_EMULATOR_CARDS=1 FASTCHAT_EMULATOR_MEMORY=40MiB",
+  const Ran full = fastchat("FASTCHAT_EMULATOR_CARDS=1 FASTCHAT_EMULATOR_MEMORY=32MiB",
                             model + "--gpu-memory-utilization 1 --max-num-seqs 100");
   EXPECT_NE(full.status, 0) << full.output;
   EXPECT_EQ(full.output.find("bf16 is used instead"), std::string::npos) << full.output;
-  const Ran chinese = fastchat("FASTCHAT_EMULATOR_CARDS=1 FASTCHAT_EMULATOR_MEMORY=64MiB",
+  const Ran chinese = fastchat("FASTCHAT_EMULATOR_CARDS=1 FASTCHAT_EMULATOR_MEMORY=32MiB",
                                model + "--gpu-memory-utilization 1 --max-num-seqs 100 --lang zh");
   EXPECT_NE(chinese.output.find("内存"), std::string::npos) << chinese.output;
   const Ran old_card = fastchat("FASTCHAT_EMULATOR_CARDS=1 FASTCHAT_EMULATOR_SOC=Ascend310P3",

@@ -52,7 +52,7 @@ TEST(ModelOptions, DefaultsAreThoseOfTheStruct) {
   EXPECT_EQ(options.num_gpus, 0);
   EXPECT_EQ(options.dtype, "auto");
   EXPECT_DOUBLE_EQ(options.gpu_memory_utilization, 0.9);
-  EXPECT_EQ(options.max_num_batched_tokens, 512);
+  EXPECT_EQ(options.max_num_batched_tokens, 0);
   EXPECT_FALSE(options.kv_cache_bytes.has_value());
 }
 

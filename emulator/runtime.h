@@ -194,6 +194,7 @@ struct Runtime {
     --waiters_;
     return met;
   }
+  bool has_waiters() const { return waiters_ > 0; }
   /// After every change that somebody may wait for. The caller holds the lock.
   void notify() {
     if (waiters_ > 0) changed_.notify_all();
@@ -201,7 +202,7 @@ struct Runtime {
 
  private:
   std::condition_variable changed_;
-  int waiters_ = 0;
+  std::atomic<int> waiters_{0};
 };
 
 Runtime& runtime();

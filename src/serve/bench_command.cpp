@@ -319,6 +319,34 @@ double limit_of(const Case& item,
   return tokens / seconds;
 }
 
+/// Nominal figures of the cards that compute at once; nothing where one of them is not known.
+std::optional<bench::Limits> card_limits(const ModelInstance& model) {
+  double read_bytes = 0;
+  double flops = 0;
+  for (const parallel::Replica& replica : model.replicas()) {
+    const bool is_walked = replica.plan.mode == parallel::ParallelMode::layer;
+    double slowest_read = 0;
+    for (const parallel::StagePlacement& stage : replica.plan.placement.stages) {
+      double stage_read = 0;
+      double stage_flops = 0;
+      for (const int device : stage.devices) {
+        const parallel::DeviceSpeed& speed =
+            replica.request.devices[static_cast<std::size_t>(device)].speed;
+        if (speed.read_bytes_per_s <= 0 || speed.nominal) return std::nullopt;
+        stage_read += speed.read_bytes_per_s;
+        stage_flops += speed.flops_per_s;
+      }
+      // Stages that take turns are as fast as one.
+      if (is_walked && slowest_read > 0) continue;
+      slowest_read = stage_read;
+      read_bytes += stage_read;
+      flops += stage_flops;
+    }
+  }
+  return bench::Limits{
+      .read_gb_s = read_bytes / 1e9, .f32_gflop_s = flops / 1e9, .bf16_gflop_s = flops / 1e9};
+}
+
 /// "bf16"; "w8a16" where the weights are quantized.
 std::string_view format_of(const PlannedModel& planned) {
   const std::vector<model::Quantization> found = model::quantizations(planned.config);
@@ -346,10 +374,10 @@ json result_json(const Case& item,
                  {"batch", item.batch},
                  {"context", item.is_prefill ? options.prompt_len : item.context},
                  {"tokens_per_s", speed}};
-  if (options.clock_dilation > 0)
-    result["simulated_tokens_per_s"] = speed * options.clock_dilation;
-  else
-    result["fraction_of_limit"] = speed / limit_of(item, options, model, limits);
+  if (options.clock_dilation > 0) result["simulated_tokens_per_s"] = speed * options.clock_dilation;
+  const double own_speed = speed * (options.clock_dilation > 0 ? options.clock_dilation : 1);
+  if (limits.read_gb_s > 0)
+    result["fraction_of_limit"] = own_speed / limit_of(item, options, model, limits);
   if (!item.peer_tokens_per_s.empty()) {
     const double peer = bench::median(item.peer_tokens_per_s);
     result["peer_tokens_per_s"] = peer;
@@ -400,7 +428,7 @@ std::string result_line(const json& result) {
                                  result["tokens_per_s"].get<double>());
   if (result.contains("simulated_tokens_per_s"))
     line += fmt::format(" {:>10.1f}", result["simulated_tokens_per_s"].get<double>());
-  else
+  if (result.contains("fraction_of_limit"))
     line += fmt::format(" {:>8.0f} %", 100 * result["fraction_of_limit"].get<double>());
   if (result.contains("ratio_to_peer"))
     line += fmt::format("  {:>10.1f} {:>6.2f} x",
@@ -410,23 +438,36 @@ std::string result_line(const json& result) {
 }
 
 /// What the figures below it are measured by: the machine's limits, or a clock that is not its own.
-std::string measure_line(const ModelBenchOptions& options, const bench::Limits& limits) {
-  if (options.clock_dilation == 0) return to_text(limits);
-  return say_with(
-      "Simulated devices: a second of theirs takes {} s here. tokens/s by this machine's clock; "
-      "simulated: by theirs\n",
-      "模拟设备：其一秒在本机耗时 {} 秒。token/秒 按本机时钟；模拟：按模拟设备的时钟\n",
-      options.clock_dilation);
+std::string measure_line(const ModelBenchOptions& options,
+                         const ModelInstance& model,
+                         const bench::Limits& limits) {
+  std::string cards;
+  if (model.planned().kind != device::DeviceKind::cpu && limits.read_gb_s > 0)
+    cards = say_with(
+        "Nominal figures of the cards at work, not measured: read {:.0f} GB/s, {:.0f} "
+        "TFLOP/s in 16 bits\n",
+        "工作中的卡的标称指标（未经实测）：读 {:.0f} GB/s，16 位 {:.0f} TFLOP/s\n",
+        limits.read_gb_s,
+        limits.bf16_gflop_s / 1e3);
+  if (options.clock_dilation == 0) return cards.empty() ? to_text(limits) : cards;
+  return cards +
+         say_with(
+             "Simulated devices: a second of theirs takes {} s here. tokens/s by this machine's "
+             "clock; "
+             "simulated: by theirs\n",
+             "模拟设备：其一秒在本机耗时 {} 秒。token/秒 按本机时钟；模拟：按模拟设备的时钟\n",
+             options.clock_dilation);
 }
 
 std::string table_head(const ModelBenchOptions& options) {
-  return fmt::format(
-      "{:<8} {:>6} {:>8} {:>12} {:>10}\n",
-      text("phase", "阶段"),
-      text("batch", "批量"),
-      text("context", "上下文"),
-      text("tokens/s", "token/秒"),
-      options.clock_dilation > 0 ? text("simulated", "模拟") : text("of limit", "占极限"));
+  return fmt::format("{:<8} {:>6} {:>8} {:>12}{}{:>11}\n",
+                     text("phase", "阶段"),
+                     text("batch", "批量"),
+                     text("context", "上下文"),
+                     text("tokens/s", "token/秒"),
+                     options.clock_dilation > 0 ? fmt::format(" {:>10}", text("simulated", "模拟"))
+                                                : std::string(),
+                     text("of limit", "占极限"));
 }
 
 void add_bench_options(CLI::App& app, ModelBenchOptions& options) {
@@ -545,8 +586,7 @@ int run_model(int argc, char** argv) {
                            "--gen-len 1：至少 2 个 token 才有速度；0 表示不测解码"));
   resolve_model_path(options.model);
 
-  announce(say("preparing what limits are measured with, and the model", "正在准备测量与模型"));
-  bench::LimitsMeter meter;
+  announce(say("preparing the model", "正在准备模型"));
   std::unique_ptr<ModelInstance> model;
   {
     LoadProgress progress(STDERR_FILENO, isatty(STDERR_FILENO) == 1);
@@ -556,21 +596,17 @@ int run_model(int argc, char** argv) {
   }
   fmt::print(stderr, "{}", start_report(*model, /*how_to_leave=*/false));
 
-  if (model->planned().kind != device::DeviceKind::cpu)
-    fmt::print(
-        stderr,
-        "{}",
-        text("The limits are those of this machine's processors, not of its cards: of the "
-             "cards only nominal figures are known, and \"of limit\" says nothing of them.\n",
-             "下列极限是本机处理器的，而不是卡的：卡只有标称指标，“占极限”对卡没有意义。\n"));
+  const bool on_cpu = model->planned().kind == device::DeviceKind::cpu;
   announce(say_with("measuring limits and {} case(s) in turn, {} round(s)",
                     "正在交替测量极限与 {} 项，共 {} 轮",
                     cases.size(),
                     options.repetitions));
+  std::optional<bench::LimitsMeter> meter;
+  if (on_cpu && options.clock_dilation == 0) meter.emplace();
   std::vector<bench::Limits> readings;
   std::uint64_t seed = 1;
   for (int round = 0; round < options.repetitions; ++round) {
-    if (options.clock_dilation == 0) readings.push_back(meter.measure());
+    if (meter) readings.push_back(meter->measure());
     for (Case& item : cases) {
       item.tokens_per_s.push_back(run_case(item, options, *model, seed++));
       if (!item.peer_command.empty()) item.peer_tokens_per_s.push_back(run_peer(item.peer_command));
@@ -580,21 +616,21 @@ int run_model(int argc, char** argv) {
                round + 1,
                options.repetitions);
   }
-  const bench::Limits limits = readings.empty() ? bench::Limits{} : bench::median(readings);
+  // Of cards, what is known of their kind: measuring them comes with `doctor`.
+  const bench::Limits limits =
+      !readings.empty() ? bench::median(readings) : card_limits(*model).value_or(bench::Limits{});
   json results = json::array();
   for (const Case& item : cases) results.push_back(result_json(item, options, *model, limits));
   const json plan = plan_json(model->plan(), options);
   if (options.as_json) {
     json report = {{"plan", plan}, {"results", results}};
-    if (options.clock_dilation > 0)
-      report["clock_dilation"] = options.clock_dilation;
-    else
-      report["limits"] = to_json(limits);
+    if (options.clock_dilation > 0) report["clock_dilation"] = options.clock_dilation;
+    if (limits.read_gb_s > 0) report["limits"] = to_json(limits);
     fmt::print("{}\n", report.dump(2));
     return 0;
   }
   fmt::print("{}{}, {}\n{}{}",
-             measure_line(options, limits),
+             measure_line(options, *model, limits),
              model->name(),
              describe_numbers(model->config(), model->planned().dtype),
              plan_line(plan),

@@ -9,13 +9,25 @@
 namespace fastchat::engine {
 namespace {
 
-/// A recorded step reads no fewer blocks of each sequence: fewer sizes, for reads that cost nothing
-/// beside the weights.
+/// A recorded step reads no fewer blocks over all sequences: fewer sizes, for reads that cost
+/// nothing beside the weights.
 constexpr std::int64_t kLeastBlocks = 8;
 
-std::int64_t next_size(std::int64_t count, std::int64_t most) {
-  const auto power = std::bit_ceil(static_cast<std::uint64_t>(std::max<std::int64_t>(count, 1)));
-  return std::min(static_cast<std::int64_t>(power), most);
+std::int64_t next_power_of_two(std::int64_t count) {
+  return static_cast<std::int64_t>(
+      std::bit_ceil(static_cast<std::uint64_t>(std::max<std::int64_t>(count, 1))));
+}
+
+/// 1, 2, 4, 8, 16, 24, 32, 40, …
+std::int64_t seqs_size(std::int64_t count) {
+  constexpr std::int64_t kStep = 8;
+  return count <= kStep ? next_power_of_two(count) : (count + kStep - 1) / kStep * kStep;
+}
+
+/// 1, 2, 3, 4, 6, 8, 12, 16, 24, …: padding is read too, and adds at most a third.
+std::int64_t blocks_size(std::int64_t count) {
+  const std::int64_t power = next_power_of_two(count);
+  return count <= power / 4 * 3 ? power / 4 * 3 : power;
 }
 
 }  // namespace
@@ -32,9 +44,11 @@ std::optional<StepSize> padded_size(const StepInput& input, const PaddingLimits&
     if (input.logits_rows[static_cast<std::size_t>(i)] != i ||
         input.query_starts[static_cast<std::size_t>(i)] != i)
       return std::nullopt;
-  return StepSize{.num_seqs = next_size(num_seqs, most_seqs),
-                  .max_blocks = next_size(std::max<std::int64_t>(input.max_blocks, kLeastBlocks),
-                                          limits.max_blocks)};
+  const std::int64_t padded_seqs = std::min(seqs_size(num_seqs), most_seqs);
+  const std::int64_t blocks =
+      std::max<std::int64_t>({input.max_blocks, kLeastBlocks / padded_seqs, 1});
+  return StepSize{.num_seqs = padded_seqs,
+                  .max_blocks = std::min(blocks_size(blocks), limits.max_blocks)};
 }
 
 void write_padded(const StepInput& input,

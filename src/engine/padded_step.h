@@ -27,9 +27,9 @@ struct StepSize {
   auto operator<=>(const StepSize&) const = default;
 };
 
-/// The size to which `input` is padded: powers of two, up to the limits. Nothing where a sequence
-/// has more than one new token, logits of other rows are asked for, or it has more sequences than
-/// are recorded.
+/// The size to which `input` is padded, one of few up to the limits. Nothing where a sequence has
+/// more than one new token, logits of other rows are asked for, or it has more sequences than are
+/// recorded.
 std::optional<StepSize> padded_size(const StepInput& input, const PaddingLimits& limits);
 
 /// Writes `input` to `staging`, laid out by `layout` for `size`: first its own arrays, then

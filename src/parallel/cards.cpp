@@ -16,13 +16,14 @@ namespace {
 constexpr int kMostCards = 512;
 
 /// Attained figures: HBM nominal x 0.92, matrix peak of the platform file (cores x 16 x 16 x 16
-/// multiply-adds x clock) x 0.75, operations 1.5 us apart in a replayed graph, an all-reduce of one
-/// server 15 us, links 150 GB/s per card. 3.4 GB is what idle 910B cards report in use.
+/// multiply-adds x clock) x 0.75, operators 1.5 us apart in a replayed graph (an operation is one
+/// and a half of them on average), an all-reduce of one server 15 us, links 150 GB/s per card. 3.4
+/// GB is what idle 910B cards report in use.
 constexpr DeviceSpeed card_speed(double read_tb_s, double peak_tflop_s, double link_gb_s) {
   return {.read_bytes_per_s = read_tb_s * 1e12,
           .flops_per_s = peak_tflop_s * 0.75e12,
           .link_bytes_per_s = link_gb_s * 1e9,
-          .op_s = 1.5e-6,
+          .op_s = 2.2e-6,
           .all_reduce_s = 15e-6};
 }
 

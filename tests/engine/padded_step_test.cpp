@@ -31,9 +31,12 @@ StepInput decode(std::int32_t num_seqs, std::int32_t max_blocks) {
   return input;
 }
 
-TEST(PaddedStep, SizesArePowersOfTwoUpToTheLimits) {
+TEST(PaddedStep, SizesAreFewUpToTheLimits) {
   EXPECT_EQ(padded_size(decode(1, 1), kLimits), (StepSize{1, 8}));
-  EXPECT_EQ(padded_size(decode(3, 9), kLimits), (StepSize{4, 16}));
+  EXPECT_EQ(padded_size(decode(2, 5), kLimits), (StepSize{2, 6}));
+  EXPECT_EQ(padded_size(decode(3, 9), kLimits), (StepSize{4, 12}));
+  EXPECT_EQ(padded_size(decode(9, 1), kLimits), (StepSize{16, 1}));
+  EXPECT_EQ(padded_size(decode(9, 13), kLimits), (StepSize{16, 16}));
   EXPECT_EQ(padded_size(decode(17, 17), kLimits), (StepSize{24, 20}));
   EXPECT_EQ(padded_size(decode(24, 20), kLimits), (StepSize{24, 20}));
 }
@@ -62,12 +65,12 @@ TEST(PaddedStep, OnlyDecodingIsPadded) {
 }
 
 TEST(PaddedStep, SequencesThatAreNoneTouchNothingOfOthers) {
-  const StepInput input = decode(5, 3);
+  const StepInput input = decode(5, 4);
   const StepSize size = padded_size(input, kLimits).value();
-  ASSERT_EQ(size, (StepSize{8, 8}));
+  ASSERT_EQ(size, (StepSize{8, 4}));
   const StepLayout layout({.num_tokens = 8,
                            .num_seqs = 8,
-                           .block_table_entries = 64,
+                           .block_table_entries = 32,
                            .num_logits = 8,
                            .num_targets = 0,
                            .num_source_steps = 0});
@@ -91,9 +94,9 @@ TEST(PaddedStep, SequencesThatAreNoneTouchNothingOfOthers) {
       EXPECT_EQ(slot, 30 + i);
     else
       EXPECT_EQ(slot / kLimits.kv_block_size, 101);
-    const std::int32_t* const row = array(layout.block_table) + 8 * i;
-    for (std::int32_t block = 0; block < 8; ++block) {
-      const bool is_listed = is_own && block < 3 && !(block == 2 && i % 2 == 1);
+    const std::int32_t* const row = array(layout.block_table) + 4 * i;
+    for (std::int32_t block = 0; block < 4; ++block) {
+      const bool is_listed = is_own && !(block == 3 && i % 2 == 1);
       EXPECT_EQ(row[block], is_listed ? 3 * i + block : !is_own && block == 0 ? 101 : 100);
     }
   }

@@ -1,7 +1,10 @@
 #include "serve/model_instance.h"
 
 #include <algorithm>
+#include <exception>
 #include <filesystem>
+#include <mutex>
+#include <thread>
 #include <utility>
 
 #include "base/log.h"
@@ -59,6 +62,9 @@ struct ModelInstance::Impl {
   void load_text(const ModelOptions& options);
   void place(const ModelOptions& options);
   void load_stages(const ModelOptions& options, const LoadObserver& observer);
+  std::unique_ptr<engine::ModelRunner> load_copy(const ModelOptions& options,
+                                                 const parallel::Replica& replica,
+                                                 const LoadObserver& observer);
   std::string find_overflow() const;
   void start_engines();
   void unload();
@@ -88,29 +94,51 @@ void ModelInstance::Impl::load_stages(const ModelOptions& options, const LoadObs
     devices.push_back(platform->open(index));
     ops.push_back(ops::create_ops(*devices.back()));
   }
-  // One copy after the other: the files are in the page cache from the second on.
+  // All copies at once: each waits for its own devices.
+  const std::size_t num_copies = plan.replicas.size();
+  runners.resize(num_copies);
+  std::mutex mutex;
   std::uint64_t done_bytes = 0;
-  for (const parallel::Replica& replica : plan.replicas) {
-    std::vector<ops::Ops*> device_ops;
-    for (const int position : replica.devices)
-      device_ops.push_back(ops[static_cast<std::size_t>(position)].get());
-    const std::unique_ptr<model::WeightSource> weights =
-        open_weights(options, planned.config, replica.plan.placement, planned.dtype);
-    const std::uint64_t total_bytes = weights->total_bytes() * plan.replicas.size();
-    runners.push_back(std::make_unique<engine::ModelRunner>(
-        planned.config,
-        replica.plan,
-        planned.dtype,
-        device_ops,
-        *weights,
-        [&](std::uint64_t bytes) {
-          done_bytes += bytes;
-          if (observer) observer(done_bytes, total_bytes);
-        },
-        engine::ModelRunnerOptions{.max_outstanding = replica.plan.steps_in_flight,
-                                   .graphs = planned.has_graphs,
-                                   .host_passes_tokens = planned.kind == device::DeviceKind::npu}));
-  }
+  std::exception_ptr failure;
+  const auto load = [&](std::size_t copy) {
+    try {
+      runners[copy] =
+          load_copy(options, plan.replicas[copy], [&](std::uint64_t bytes, std::uint64_t total) {
+            const std::lock_guard lock(mutex);
+            done_bytes += bytes;
+            if (observer) observer(done_bytes, total * num_copies);
+          });
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!failure) failure = std::current_exception();
+    }
+  };
+  std::vector<std::thread> others;
+  for (std::size_t copy = 1; copy < num_copies; ++copy) others.emplace_back(load, copy);
+  load(0);
+  for (std::thread& other : others) other.join();
+  if (failure) std::rethrow_exception(failure);
+}
+
+/// `observer` gets the bytes since its last call, and those of the whole copy.
+std::unique_ptr<engine::ModelRunner> ModelInstance::Impl::load_copy(
+    const ModelOptions& options, const parallel::Replica& replica, const LoadObserver& observer) {
+  std::vector<ops::Ops*> device_ops;
+  for (const int position : replica.devices)
+    device_ops.push_back(ops[static_cast<std::size_t>(position)].get());
+  const std::unique_ptr<model::WeightSource> weights =
+      open_weights(options, planned.config, replica.plan.placement, planned.dtype);
+  const std::uint64_t total_bytes = weights->total_bytes();
+  return std::make_unique<engine::ModelRunner>(
+      planned.config,
+      replica.plan,
+      planned.dtype,
+      device_ops,
+      *weights,
+      [&](std::uint64_t bytes) { observer(bytes, total_bytes); },
+      engine::ModelRunnerOptions{.max_outstanding = replica.plan.steps_in_flight,
+                                 .graphs = planned.has_graphs,
+                                 .host_passes_tokens = planned.kind == device::DeviceKind::npu});
 }
 
 void ModelInstance::Impl::place(const ModelOptions& options) {

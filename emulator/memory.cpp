@@ -7,6 +7,9 @@
 #include <map>
 #include <mutex>
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "emulator/address_space.h"
 #include "emulator/costs.h"
 #include "emulator/host_memory.h"
@@ -118,6 +121,30 @@ Passage passage_of(const void* to, const void* from, double bytes) {
   return {Route::none, costs().card_copy(2 * bytes)};
 }
 
+namespace {
+
+/// Pages that the kernel gives back are zero when they are touched again: a card's worth of zeros
+/// takes no memory of the host.
+void set_zero(std::byte* to, size_t bytes) {
+  static const auto kPage = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto first = reinterpret_cast<uintptr_t>(to);
+  const uintptr_t begin = (first + kPage - 1) / kPage * kPage;
+  const uintptr_t end = (first + bytes) / kPage * kPage;
+  if (begin >= end) {
+    std::memset(to, 0, bytes);
+    return;
+  }
+  std::byte* const pages = to + (begin - first);
+  const size_t in_pages = end - begin;
+  std::memset(to, 0, begin - first);
+  std::memset(pages + in_pages, 0, first + bytes - end);
+  // Files in memory want their pages removed, others only dropped.
+  if (madvise(pages, in_pages, MADV_REMOVE) != 0 && madvise(pages, in_pages, MADV_DONTNEED) != 0)
+    std::memset(pages, 0, in_pages);
+}
+
+}  // namespace
+
 void set_bytes(int card, void* to, int value, size_t bytes) {
   if (bytes == 0) return;
   if (paced()) {
@@ -125,7 +152,10 @@ void set_bytes(int card, void* to, int value, size_t bytes) {
     return;
   }
   const Reached target = reach(card, to, bytes, true);
-  std::memset(target.bytes, value, bytes);
+  if (value == 0)
+    set_zero(target.bytes, bytes);
+  else
+    std::memset(target.bytes, value, bytes);
   target.check_alive();
 }
 

@@ -36,6 +36,21 @@ TEST_F(CopyTest, RowsAreCopiedAtTheirPitches) {
   }
 }
 
+// Written before or not, whole pages and their edges.
+TEST_F(CopyTest, ZerosGoWhereTheyBelongAndNowhereElse) {
+  constexpr size_t kBytes = 3 << 20;
+  constexpr size_t kFirst = 5000;
+  constexpr size_t kLast = kBytes - 777;
+  DeviceBytes bytes(kBytes);
+  auto* const data = static_cast<char*>(bytes.get());
+  OK(CANN(aclrtMemset)(data, 1 << 20, 7, 1 << 20));
+  OK(CANN(aclrtMemset)(data + kLast, 777, 9, 777));
+  OK(CANN(aclrtMemset)(data + kFirst, kLast - kFirst, 0, kLast - kFirst));
+  const auto got = download<char>(bytes, kBytes);
+  for (size_t i = 0; i < kBytes; ++i)
+    ASSERT_EQ(got[i], i < kFirst ? 7 : i < kLast ? 0 : 9) << "byte " << i;
+}
+
 TEST_F(CopyTest, PageableMemoryMakesAnAsynchronousCopyWait) {
   StreamHandle stream;
   DeviceBytes bytes(1 << 20);

@@ -66,6 +66,7 @@ struct Stream : std::enable_shared_from_this<Stream> {
   uint64_t failure_mode = ACL_CONTINUE_ON_FAILURE;
 
   std::deque<QueuedTask> queue;
+  std::atomic<uint64_t> num_submitted{0};
   bool running = false;
   Simulated time{0};             // modelled end of what was done; the worker's while it runs
   std::condition_variable work;  // for the worker

@@ -324,9 +324,13 @@ PlannedModel prepare_plan(const ModelOptions& options,
   request.shared_memory = platform.kind() == device::DeviceKind::cpu;
   choose_context(options, planned.config, request);
   request.workload = options.parallel.workload;
-  const std::int64_t half = std::max<std::int64_t>(1, request.max_model_len / 2);
-  request.workload.prompt_len = std::min(request.workload.prompt_len, half);
-  request.workload.gen_len = std::min(request.workload.gen_len, half);
+  // Requests that the promised context holds.
+  parallel::Workload& workload = request.workload;
+  if (workload.prompt_len + workload.gen_len > request.max_model_len) {
+    workload.gen_len =
+        std::min(workload.gen_len, std::max<std::int64_t>(1, request.max_model_len / 2));
+    workload.prompt_len = std::max<std::int64_t>(1, request.max_model_len - workload.gen_len);
+  }
   return planned;
 }
 

@@ -66,7 +66,6 @@ struct Stream : std::enable_shared_from_this<Stream> {
   uint64_t failure_mode = ACL_CONTINUE_ON_FAILURE;
 
   std::deque<QueuedTask> queue;
-  std::atomic<uint64_t> num_submitted{0};
   bool running = false;
   Simulated time{0};             // modelled end of what was done; the worker's while it runs
   std::condition_variable work;  // for the worker
@@ -195,7 +194,6 @@ struct Runtime {
     --waiters_;
     return met;
   }
-  bool has_waiters() const { return waiters_ > 0; }
   /// After every change that somebody may wait for. The caller holds the lock.
   void notify() {
     if (waiters_ > 0) changed_.notify_all();
@@ -203,7 +201,7 @@ struct Runtime {
 
  private:
   std::condition_variable changed_;
-  std::atomic<int> waiters_{0};
+  int waiters_ = 0;
 };
 
 Runtime& runtime();

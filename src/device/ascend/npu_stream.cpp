@@ -134,12 +134,19 @@ void NpuStream::copy_async(void* destination,
                            aclrtMemcpyKind kind) {
   if (size_bytes == 0 || mode_ == Mode::plans) return;
   device_.bind();
-  const aclError status =
-      FASTCHAT_CANN(aclrtMemcpyAsync)(destination, size_bytes, source, size_bytes, kind, handle_);
-  if (status != ACL_SUCCESS)
-    check_status(status,
-                 "aclrtMemcpyAsync",
-                 fmt::format("{} bytes from {} to {}", size_bytes, source, destination));
+  const auto copy = [=](aclrtStream stream) {
+    const aclError status =
+        FASTCHAT_CANN(aclrtMemcpyAsync)(destination, size_bytes, source, size_bytes, kind, stream);
+    if (status != ACL_SUCCESS)
+      check_status(status,
+                   "aclrtMemcpyAsync",
+                   fmt::format("{} bytes from {} to {}", size_bytes, source, destination));
+  };
+  if (calls_) {
+    calls_->add(copy);
+    return;
+  }
+  copy(handle_);
   if (launches_block()) synchronize();
 }
 
@@ -170,23 +177,31 @@ void NpuStream::copy_from_peer(void* destination,
 void NpuStream::fill(void* destination, std::uint8_t value, std::size_t size_bytes) {
   if (size_bytes == 0 || mode_ == Mode::plans) return;
   device_.bind();
-  FASTCHAT_CANN_CALL(aclrtMemsetAsync, destination, size_bytes, value, size_bytes, handle_);
+  const auto fill = [=](aclrtStream stream) {
+    FASTCHAT_CANN_CALL(aclrtMemsetAsync, destination, size_bytes, value, size_bytes, stream);
+  };
+  if (calls_)
+    calls_->add(fill);
+  else
+    fill(handle_);
 }
 
 void NpuStream::begin_capture() {
-  if (!device_.has_graphs())
-    throw UnsupportedOp(
-        fmt::format("CANN {} has no graphs: 8.1 or later has", cann().version_text()));
   FASTCHAT_ASSERT(!is_recording_, "{}", "a stream records one graph at a time");
   device_.bind();
-  // Of this thread only: the threads of other cards go on as they like.
-  FASTCHAT_CANN_CALL(aclmdlRICaptureBegin, handle_, ACL_MODEL_RI_CAPTURE_MODE_THREAD_LOCAL);
+  if (cann().has(Feature::graphs)) {
+    // Of this thread only: the threads of other cards go on as they like.
+    FASTCHAT_CANN_CALL(aclmdlRICaptureBegin, handle_, ACL_MODEL_RI_CAPTURE_MODE_THREAD_LOCAL);
+  } else {
+    calls_ = std::make_unique<CallList>(device_);
+  }
   is_recording_ = has_recorded_ = true;
 }
 
 std::unique_ptr<Graph> NpuStream::end_capture() {
   FASTCHAT_ASSERT(is_recording_, "{}", "no graph is being recorded");
   is_recording_ = false;
+  if (calls_) return std::move(calls_);
   device_.bind();
   aclmdlRI handle = nullptr;
   FASTCHAT_CANN_CALL(aclmdlRICaptureEnd, handle_, &handle);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "device/ascend/call_list.h"
 #include "device/ascend/cann.h"
 #include "device/ascend/npu_device.h"
 
@@ -77,9 +78,11 @@ class NpuStream final : public Stream {
   void fill(void* destination, std::uint8_t value, std::size_t size_bytes) override;
 
   /// The recording keeps the scratch memory that its operations were given: from the first on, more
-  /// is taken beside it.
+  /// is taken beside it. Before CANN 8.1, which has no graphs, the calls are kept.
   void begin_capture() override;
   std::unique_ptr<Graph> end_capture() override;
+  /// Where calls go instead of the card; nullptr: they are made.
+  CallList* recorded_calls() { return calls_.get(); }
 
   /// Memory for temporaries of one operation: `size_bytes` at 64-byte alignment, valid for the work
   /// enqueued until release_scratch(). Work of a stream runs in order, so the next operation may
@@ -108,6 +111,7 @@ class NpuStream final : public Stream {
   std::size_t scratch_used_ = 0;  // of the last
   std::atomic<bool> is_aborted_{false};
   bool is_recording_ = false;
+  std::unique_ptr<CallList> calls_;  // being recorded
   bool has_recorded_ = false;
   std::vector<Buffer> recorded_scratch_;  // outgrown, but graphs use it
 };

@@ -31,8 +31,15 @@ void launch(device::ascend::NpuStream& stream,
     return;
   }
   void* const workspace = workspace_bytes == 0 ? nullptr : stream.take_scratch(workspace_bytes);
-  device::ascend::check_status(
-      phase2(workspace, workspace_bytes, executor, stream.handle()), name, "launching");
+  const auto start = [=](aclrtStream on) {
+    device::ascend::check_status(
+        phase2(workspace, workspace_bytes, executor, on), name, "launching");
+  };
+  if (device::ascend::CallList* const calls = stream.recorded_calls()) {
+    calls->add(executor, start);
+    return;
+  }
+  start(stream.handle());
   if (device::ascend::launches_block()) stream.synchronize();
 }
 

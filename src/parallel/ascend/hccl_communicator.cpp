@@ -175,8 +175,15 @@ class HcclCommunicator final : public Communicator {
   void run(const char* name, Function function, Arguments... arguments) {
     HcclComm const own = comm();
     device().bind();
-    const HcclResult result = function(arguments..., own, stream_.handle());
-    if (result != HCCL_SUCCESS) fail("{}", describe(result, fmt::format("{} of {}", name, who())));
+    const auto start = [=, who = who()](aclrtStream stream) {
+      const HcclResult result = function(arguments..., own, stream);
+      if (result != HCCL_SUCCESS) fail("{}", describe(result, fmt::format("{} of {}", name, who)));
+    };
+    if (device::ascend::CallList* const calls = stream_.recorded_calls()) {
+      calls->add(start);
+      return;
+    }
+    start(stream_.handle());
     if (device::ascend::launches_block()) stream_.synchronize();
   }
 

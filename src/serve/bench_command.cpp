@@ -459,15 +459,16 @@ std::string measure_line(const ModelBenchOptions& options,
              options.clock_dilation);
 }
 
-std::string table_head(const ModelBenchOptions& options) {
-  return fmt::format("{:<8} {:>6} {:>8} {:>12}{}{:>11}\n",
-                     text("phase", "阶段"),
-                     text("batch", "批量"),
-                     text("context", "上下文"),
-                     text("tokens/s", "token/秒"),
-                     options.clock_dilation > 0 ? fmt::format(" {:>10}", text("simulated", "模拟"))
-                                                : std::string(),
-                     text("of limit", "占极限"));
+std::string table_head(const ModelBenchOptions& options, const bench::Limits& limits) {
+  return fmt::format(
+      "{:<8} {:>6} {:>8} {:>12}{}{}\n",
+      text("phase", "阶段"),
+      text("batch", "批量"),
+      text("context", "上下文"),
+      text("tokens/s", "token/秒"),
+      options.clock_dilation > 0 ? fmt::format(" {:>10}", text("simulated", "模拟"))
+                                 : std::string(),
+      limits.read_gb_s > 0 ? fmt::format("{:>11}", text("of limit", "占极限")) : std::string());
 }
 
 void add_bench_options(CLI::App& app, ModelBenchOptions& options) {
@@ -634,7 +635,7 @@ int run_model(int argc, char** argv) {
              model->name(),
              describe_numbers(model->config(), model->planned().dtype),
              plan_line(plan),
-             table_head(options));
+             table_head(options, limits));
   for (const json& result : results) fmt::print("{}", result_line(result));
   return 0;
 }

@@ -44,14 +44,14 @@ TEST(Replicas, OneStreamNeedsNoCopies) {
 
 TEST(Replicas, CopiesThatDoNotFitAreNotChosen) {
   // Two cards hold the model, one does not.
-  const ReplicaPlan plan = plan_replicas(request_for({6000, 6000, 6000, 6000}, 64), 0).value();
+  const ReplicaPlan plan = plan_replicas(request_for({10000, 10000, 10000, 10000}, 64), 0).value();
   EXPECT_EQ(plan.replicas.size(), 2u);
   EXPECT_EQ(plan.replicas[1].devices, (std::vector<int>{2, 3}));
   EXPECT_FALSE(plan.considered.back().fits);
 }
 
 TEST(Replicas, ANumberThatIsAskedForIsTakenOrRefused) {
-  const PlanRequest request = request_for({kAmple, kAmple, 6000, 6000}, 1);
+  const PlanRequest request = request_for({kAmple, kAmple, 10000, 10000}, 1);
   EXPECT_EQ(plan_replicas(request, 2).value().replicas.size(), 2u);
   EXPECT_EQ(plan_replicas(request, 3).error().code, ErrorCode::invalid_request);
   EXPECT_EQ(plan_replicas(request, 8).error().code, ErrorCode::invalid_request);

@@ -32,6 +32,7 @@ void CallList::add(aclOpExecutor* executor, Call call) {
 
 void CallList::launch(Stream& stream) {
   NpuStream& own = npu_stream(stream, "launch");
+  require_own(device_, own);
   device_.bind();
   for (const Call& call : calls_) call(own.handle());
   if (launches_block()) own.synchronize();

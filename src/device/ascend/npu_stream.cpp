@@ -47,6 +47,13 @@ bool NpuEvent::query() {
   return status == ACL_EVENT_RECORDED_STATUS_COMPLETE;
 }
 
+void require_own(const NpuDevice& device, NpuStream& stream) {
+  check(&stream.device() == &device,
+        "npu: a graph of card {} on a stream of card {}",
+        device.info().index,
+        stream.device().info().index);
+}
+
 NpuGraph::~NpuGraph() {
   try {
     device_.bind();
@@ -58,6 +65,7 @@ NpuGraph::~NpuGraph() {
 
 void NpuGraph::launch(Stream& stream) {
   NpuStream& own = npu_stream(stream, "launch");
+  require_own(device_, own);
   device_.bind();
   FASTCHAT_CANN_CALL(aclmdlRIExecuteAsync, handle_, own.handle());
 }
@@ -88,14 +96,20 @@ NpuStream::~NpuStream() {
   }
 }
 
+void NpuStream::refuse_while_recording(std::string_view call) const {
+  check(!is_recording_, "npu: {} while the stream records a graph", call);
+}
+
 void NpuStream::record(Event& event) {
   if (mode_ == Mode::plans) return;
+  refuse_while_recording("record");
   device_.bind();
   FASTCHAT_CANN_CALL(aclrtRecordEvent, npu_event(event).handle(), handle_);
 }
 
 void NpuStream::wait(Event& event) {
   if (mode_ == Mode::plans) return;
+  refuse_while_recording("wait");
   NpuEvent& other = npu_event(event);
   if (&other.device() != &device_) {
     other.synchronize();
@@ -107,6 +121,7 @@ void NpuStream::wait(Event& event) {
 
 void NpuStream::synchronize() {
   if (mode_ == Mode::plans) return;
+  refuse_while_recording("synchronize");
   device_.bind();
   if (is_aborted_.exchange(false)) {
     // An aborted stream takes nothing any more.
@@ -187,7 +202,7 @@ void NpuStream::fill(void* destination, std::uint8_t value, std::size_t size_byt
 }
 
 void NpuStream::begin_capture() {
-  FASTCHAT_ASSERT(!is_recording_, "{}", "a stream records one graph at a time");
+  refuse_while_recording("begin_capture");
   device_.bind();
   if (cann().has(Feature::graphs)) {
     // Of this thread only: the threads of other cards go on as they like.
@@ -199,7 +214,7 @@ void NpuStream::begin_capture() {
 }
 
 std::unique_ptr<Graph> NpuStream::end_capture() {
-  FASTCHAT_ASSERT(is_recording_, "{}", "no graph is being recorded");
+  check(is_recording_, "{}", "npu: end_capture without begin_capture");
   is_recording_ = false;
   if (calls_) return std::move(calls_);
   device_.bind();

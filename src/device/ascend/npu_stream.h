@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "device/ascend/call_list.h"
@@ -102,6 +103,7 @@ class NpuStream final : public Stream {
                   aclrtMemcpyKind kind);
   void clear_scratch();
   void create();
+  void refuse_while_recording(std::string_view call) const;
 
   NpuDevice& device_;
   const Mode mode_;
@@ -115,6 +117,9 @@ class NpuStream final : public Stream {
   bool has_recorded_ = false;
   std::vector<Buffer> recorded_scratch_;  // outgrown, but graphs use it
 };
+
+/// Throws Failure unless `stream` is of `device`, which recorded what it is to run.
+void require_own(const NpuDevice& device, NpuStream& stream);
 
 /// `stream` as a stream of an Ascend card; throws Failure naming `op` otherwise.
 NpuStream& npu_stream(Stream& stream, std::string_view op);

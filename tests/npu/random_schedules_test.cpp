@@ -57,7 +57,7 @@ serve::ModelOptions tiny_options(const ShapeFolder& folder) {
 /// Ten thousand in all ways together where FASTCHAT_SLOW_TESTS is set.
 std::size_t schedules_per_way() {
   const char* const slow = std::getenv("FASTCHAT_SLOW_TESTS");
-  const std::size_t all = slow != nullptr && *slow != 0 ? 10000 : 60;
+  const std::size_t all = slow != nullptr && *slow != 0 ? 10000 : 20;
   return (all + ways().size() - 1) / ways().size();
 }
 

@@ -1,5 +1,5 @@
 // The runtime seam: what every kind of device offers, and nothing of any vendor.
-// One implementation per kind (cpu/, later ascend/, cuda/); stub/ shows the least one can be.
+// One implementation per kind (cpu/, ascend/, later cuda/); stub/ shows the least one can be.
 //
 // Work is enqueued on streams and runs later, in order within a stream. Two streams are ordered
 // only by events. Host threads may call any method of different objects at once; one Stream is used

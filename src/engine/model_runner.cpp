@@ -470,7 +470,7 @@ struct ModelRunner::Impl {
     ranks[r].overflow.clear();
     try {
       // Numbers that are none stay in the KV cache, where a padded step would read them.
-      if (ranks[r].recorded) ranks[r].recorded->turn_off("numbers overflowed");
+      if (ranks[r].recorded) ranks[r].recorded->turn_off();
       enqueue_step(r, slot, Pass::find_overflow);
       ranks[r].stream->synchronize();
     } catch (const std::exception& failure) {
@@ -946,7 +946,7 @@ std::string ModelRunner::check_graphs() {
                       output.top_logprobs.front(),
                       first.tokens.front(),
                       first.top_logprobs.front());
-      for (Impl::Rank& rank : impl_->ranks) rank.recorded->turn_off(defect);
+      for (Impl::Rank& rank : impl_->ranks) rank.recorded->turn_off();
       return defect;
     }
     impl_->recycle(std::move(output));

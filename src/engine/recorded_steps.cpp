@@ -1,6 +1,7 @@
 #include "engine/recorded_steps.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 
@@ -11,12 +12,6 @@ std::size_t RecordedSteps::num_graphs() const {
       std::count_if(entries_.begin(), entries_.end(), [](const auto& entry) {
         return entry.second.graph != nullptr;
       }));
-}
-
-void RecordedSteps::turn_off(const std::string& why) {
-  if (is_on_ && !why.empty())
-    log::warn("decode steps are enqueued operation by operation from here on: {}", why);
-  is_on_ = false;
 }
 
 model::StageOutput RecordedSteps::run(const Key& key,
@@ -31,7 +26,7 @@ model::StageOutput RecordedSteps::run(const Key& key,
     entry.has_run = true;
     return output;
   }
-  if (!entry.graph) record(entry, stage, stream, input);
+  if (!entry.graph && !entry.is_refused) record(entry, stage, stream, input);
   if (!entry.graph) return stage.forward(stream, input);
   entry.graph->launch(stream);
   ++num_replays_;
@@ -43,25 +38,29 @@ void RecordedSteps::record(Entry& entry,
                            device::Stream& stream,
                            const model::StageInput& input) {
   make_room(stream);
-  if (most_graphs_ == 0) return;
-  stream.begin_capture();
   std::string why;
+  bool is_recording = false;
   try {
+    stream.begin_capture();
+    is_recording = true;
     entry.output = stage.forward(stream, input);
   } catch (const std::exception& failure) {
     why = failure.what();
   }
   // Ended in any case: the stream records until then.
   try {
-    entry.graph = stream.end_capture();
+    if (is_recording) entry.graph = stream.end_capture();
   } catch (const std::exception& failure) {
     if (why.empty()) why = failure.what();
   }
   if (why.empty()) return;
   entry.graph.reset();
+  entry.is_refused = true;
   // A card has room for so many; those it has go on to be used.
-  most_graphs_ = num_graphs();
-  log::warn("no more than {} decode steps are recorded: {}", most_graphs_, why);
+  most_graphs_ = std::max<std::size_t>(num_graphs(), 1);
+  if (!std::exchange(has_warned_, true))
+    log::warn("not every decode step is recorded, the others start operation by operation: {}",
+              why);
 }
 
 /// The one that has not been used for longest goes.

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <string>
 
 #include "engine/padded_step.h"
 #include "model/decoder_stage.h"
@@ -25,26 +24,25 @@ class RecordedSteps {
 
   /// Runs the stage on padded input: operation by operation the first time, which loads kernels and
   /// connects devices, then recorded. `input` is the same for equal keys. A step that cannot be
-  /// recorded runs operation by operation ever after, and `log` is told why.
+  /// recorded runs operation by operation ever after; the log says why, once.
   model::StageOutput run(const Key& key,
                          model::DecoderStage& stage,
                          device::Stream& stream,
                          const model::StageInput& input);
 
   /// Records nothing more, and runs no record.
-  void turn_off(const std::string& why);
+  void turn_off() { is_on_ = false; }
   bool is_on() const { return is_on_; }
   std::size_t num_graphs() const;
   /// Steps that were run by their record. Any thread.
   std::uint64_t num_replays() const { return num_replays_; }
-  /// Before what graphs point into goes.
-  void clear() { entries_.clear(); }
 
  private:
   struct Entry {
     std::unique_ptr<device::Graph> graph;
     model::StageOutput output;
     bool has_run = false;
+    bool is_refused = false;  // it could not be recorded
     std::uint64_t last_use = 0;
   };
   void record(Entry& entry,
@@ -58,6 +56,7 @@ class RecordedSteps {
   std::uint64_t num_uses_ = 0;
   std::atomic<std::uint64_t> num_replays_{0};
   bool is_on_ = true;
+  bool has_warned_ = false;
 };
 
 }  // namespace fastchat::engine

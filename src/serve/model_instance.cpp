@@ -230,7 +230,8 @@ void ModelInstance::Impl::start_engines() {
   std::vector<std::unique_ptr<engine::Engine>> engines;
   for (std::size_t i = 0; i < runners.size(); ++i) {
     const parallel::Plan& of_replica = plan.replicas[i].plan;
-    runners[i]->check_graphs();
+    if (const std::string defect = runners[i]->check_graphs(); !defect.empty())
+      log::warn("decode steps are not recorded: {}", defect);
     engine::SchedulerConfig scheduler;
     scheduler.num_blocks = of_replica.num_kv_blocks;
     scheduler.block_size = of_replica.kv_block_size;

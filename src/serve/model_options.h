@@ -30,8 +30,7 @@ struct ModelOptions {
   std::string model_name;         // what people call the model; set by resolve_model_path()
   std::string
       shape;  // --shape: a published model's dimensions without its files (plan; dummy weights)
-  std::string device =
-      "auto";             // --device auto|cpu (npu and cuda: named, refused with what is missing)
+  std::string device = "auto";  // --device auto|npu|cpu (cuda: named, refused with what is missing)
   int num_gpus = 0;       // --num-gpus: devices to spread over; 0 = 1, or the number of --gpus
   std::vector<int> gpus;  // --gpus 0,2: indices after the visible mask, in rank order
   std::vector<std::uint64_t>

@@ -167,6 +167,19 @@ TEST(NpuDevices, ACardWithoutRoomOrBf16SaysThat) {
       << old_card.output;
 }
 
+// Records of steps take streams of the card; without any left, steps are started as ever.
+TEST(NpuDevices, ACardWithFewStreamsStillAnswers) {
+  for (const char* const streams : {"1", "2", "3"}) {
+    SCOPED_TRACE(streams);
+    const Ran ran = fastchat(
+        std::string("FASTCHAT_EMULATOR_CARDS=1 FASTCHAT_EMULATOR_STREAMS=") + streams,
+        "cli --model-path " FASTCHAT_SOURCE_DIR
+        "/models/demo --device npu --max-model-len 512 -m 'What is the capital of France?' ");
+    EXPECT_EQ(ran.status, 0) << ran.output;
+    EXPECT_NE(ran.output.find("Paris"), std::string::npos) << ran.output;
+  }
+}
+
 // The operator's command: four cards work, and the others are left alone in every respect.
 TEST(NpuDevices, CardsThatAreNotVisibleStayUntouched) {
   const std::string report =

@@ -106,15 +106,18 @@ std::string_view status_advice(int status) {
   return known == nullptr ? std::string_view() : known->advice;
 }
 
+std::string recent_words() {
+  const char* const message = FASTCHAT_CANN(aclGetRecentErrMsg)();
+  return message == nullptr ? std::string() : std::string(without_blanks_at_the_end(message));
+}
+
 std::string describe_failure(int status, std::string_view call, std::string_view arguments) {
   std::string text(call);
   if (!arguments.empty()) text += fmt::format("({})", arguments);
   text += fmt::format(" failed with {}", status);
   if (const std::string_view name = status_name(status); !name.empty())
     text += fmt::format(" ({})", name);
-  if (const char* const message = FASTCHAT_CANN(aclGetRecentErrMsg)(); message != nullptr)
-    if (const std::string_view words = without_blanks_at_the_end(message); !words.empty())
-      text += fmt::format(": {}", words);
+  if (const std::string words = recent_words(); !words.empty()) text += fmt::format(": {}", words);
   if (const std::string_view advice = status_advice(status); !advice.empty())
     text += fmt::format("; {}", advice);
   return text;

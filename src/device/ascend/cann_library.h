@@ -18,7 +18,7 @@ enum class Feature {
   scatter_kv,       // aclnnScatterPaKvCache: 8.3; else aclnnScatterNdUpdate, twice
   attention_v3,     // aclnnFusedInferAttentionScoreV3: 8.1; else V2
   quant_matmul_v5,  // aclnnQuantMatmulV5 for 8-bit activations: 8.3; else V4
-  graphs,           // aclmdlRI*: 8.1; else every step is enqueued operator by operator
+  graphs,           // aclmdlRI*: 8.1; else executors are kept and run again
   collectives_on_vector_cores,  // HcclCommConfig has the field: 8.1; else as the environment says
 };
 

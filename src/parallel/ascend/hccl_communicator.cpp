@@ -50,8 +50,8 @@ std::string describe(HcclResult result, const std::string& call) {
   if (void* const found = cann().find("HcclGetErrorString"))
     if (const char* name = reinterpret_cast<decltype(&HcclGetErrorString)>(found)(result))
       text += fmt::format(" ({})", name);
-  if (const char* const message = FASTCHAT_CANN(aclGetRecentErrMsg)(); message != nullptr)
-    text += fmt::format(": {}", message);
+  if (const std::string words = device::ascend::recent_words(); !words.empty())
+    text += fmt::format(": {}", words);
   switch (result) {
     case HCCL_E_TIMEOUT:
       text += "; a card of the group did not come in time: its log says why";

@@ -115,11 +115,12 @@ void rotary(benchmark::State& state) {
       rig.stream(), rig.upload(ascending(rows)), upload_frequencies(rig), 1.0f, table);
   constexpr std::int64_t kWidth = kHeads * kHeadDim;
   const TensorView x = rig.upload(random_values(1, rows * kWidth), DType::bf16, {rows, kWidth});
+  const TensorView out = rig.blank(DType::bf16, {rows, kWidth});
   measure(state,
           rig,
           {.bytes = static_cast<double>(2 * x.size_bytes() + table.size_bytes()),
            .flops = 3.0 * static_cast<double>(rows * kWidth)},
-          [&] { rig.ops().rotary(rig.stream(), x, kHeadDim, table); });
+          [&] { rig.ops().rotary(rig.stream(), x, kHeadDim, table, out); });
 }
 BENCHMARK(rotary)->ArgName("rows")->Arg(1)->Arg(512)->UseRealTime()->Unit(benchmark::kMicrosecond);
 

@@ -60,7 +60,7 @@ void resolve_tokens(benchmark::State& state) {
   const TensorView sampled = upload_scattered(rig, rows, kVocab);
   const TensorView sources = upload_scattered(rig, rows, rows);
   measure(state, rig, {.bytes = bytes_of(ids, sampled, sources)}, [&] {
-    rig.ops().resolve_tokens(rig.stream(), ids, sources, sampled);
+    rig.ops().resolve_tokens(rig.stream(), ids, {}, sources, sampled);
   });
 }
 BENCHMARK(resolve_tokens)->Apply(row_counts);

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -111,6 +112,12 @@ class Graph {
   virtual ~Graph() = default;
   /// Enqueues the captured work on `stream`, which belongs to the device that captured it.
   virtual void launch(Stream& stream) = 0;
+  /// Attention that was captured for lengths that may change (ops::AttentionMetadata) sees so many
+  /// positions of each sequence from the next launch on. What that takes is enqueued on `updates`,
+  /// another stream of the device: it is to wait for the last launch's work, and the next launch's
+  /// for it. Nothing to do where operations read lengths from device memory. Throws Failure; the
+  /// graph is of no use then.
+  virtual void set_lengths(Stream& /*updates*/, std::span<const std::int32_t> /*context_lens*/) {}
 };
 
 /// An ordered queue of work on one device. One thread at a time uses it.
@@ -180,6 +187,8 @@ class Device {
 
   /// Whether its streams can record: see Stream::begin_capture().
   virtual bool has_graphs() const { return false; }
+  /// Graph::set_lengths() works.
+  virtual bool graphs_take_lengths() const { return false; }
 
   /// Whether copy_from_peer from `other` needs no detour through host memory.
   virtual bool can_access_peer(const Device& other) const = 0;

@@ -81,4 +81,19 @@ std::uint16_t f32_to_bf16(float value) {
   return static_cast<std::uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
 }
 
+float to_f32(const void* data, DType dtype, std::size_t index) {
+  switch (dtype) {
+    case DType::f32:
+      return static_cast<const float*>(data)[index];
+    case DType::f16:
+      return f16_to_f32(static_cast<const std::uint16_t*>(data)[index]);
+    case DType::bf16:
+      return bf16_to_f32(static_cast<const std::uint16_t*>(data)[index]);
+    case DType::i8:
+      return static_cast<const std::int8_t*>(data)[index];
+    default:
+      fail("{} is neither a floating-point dtype nor i8", to_string(dtype));
+  }
+}
+
 }  // namespace fastchat::device

@@ -45,5 +45,7 @@ float f16_to_f32(std::uint16_t bits);
 std::uint16_t f32_to_f16(float value);
 float bf16_to_f32(std::uint16_t bits);
 std::uint16_t f32_to_bf16(float value);
+/// data[index] of a float dtype or i8.
+float to_f32(const void* data, DType dtype, std::size_t index);
 
 }  // namespace fastchat::device

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,10 @@ struct ModelRunnerOptions {
   /// The devices leave waiting for one another to the host (npu): then tokens that another device
   /// samples are taken from there too, which is sooner than by operations of the card.
   bool host_passes_tokens = false;
+  /// Recorded steps that would read more bytes of KV per layer in vain take the lengths of their
+  /// sequences along: some 15 us of the host per layer, what a card reads 22 MB in.
+  /// None: never.
+  std::optional<std::int64_t> most_bytes_in_vain = 22'000'000;
 };
 
 /// KV blocks that a runner of recorded steps keeps for itself, behind those of the scheduler.
@@ -31,9 +36,7 @@ inline constexpr std::int64_t kSpareKvBlocks = 2;
 
 /// Adds what the runner allocates beside the stages (staging, hand-over and output memory) to the
 /// planner's view of a model, so that what is counted is what is allocated.
-void add_step_buffers(parallel::ModelSizes& sizes,
-                      const model::ModelConfig& config,
-                      const ModelRunnerOptions& options);
+void add_step_buffers(parallel::ModelSizes& sizes, const ModelRunnerOptions& options);
 
 class ModelRunner : public StepExecutor {
  public:

@@ -47,8 +47,14 @@ std::optional<StepSize> padded_size(const StepInput& input, const PaddingLimits&
   const std::int64_t padded_seqs = std::min(seqs_size(num_seqs), most_seqs);
   const std::int64_t blocks =
       std::max<std::int64_t>({input.max_blocks, kLeastBlocks / padded_seqs, 1});
-  return StepSize{.num_seqs = padded_seqs,
-                  .max_blocks = std::min(blocks_size(blocks), limits.max_blocks)};
+  StepSize size{.num_seqs = padded_seqs,
+                .max_blocks = std::min(blocks_size(blocks), limits.max_blocks)};
+  const std::int64_t count = std::accumulate(
+      input.context_lens.begin(), input.context_lens.end(), std::int64_t{padded_seqs - num_seqs});
+  size.takes_lengths =
+      limits.most_read_in_vain &&
+      size.num_seqs * size.max_blocks * limits.kv_block_size - count > *limits.most_read_in_vain;
+  return size;
 }
 
 void write_padded(const StepInput& input,

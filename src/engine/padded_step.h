@@ -18,12 +18,15 @@ struct PaddingLimits {
   /// Two blocks that belong to no sequence: nothing is ever written to the first, which fills block
   /// tables; the second takes the KV of sequences that are none.
   std::int64_t first_spare_block = 0;
+  /// Positions that may be read in vain; beyond, the step takes its lengths along. None: it cannot.
+  std::optional<std::int64_t> most_read_in_vain;
 };
 
 /// The size that a step is made: sequences, and blocks of each.
 struct StepSize {
   std::int64_t num_seqs = 0;
   std::int64_t max_blocks = 0;
+  bool takes_lengths = false;  // only positions that count are read, but every launch says which
   auto operator<=>(const StepSize&) const = default;
 };
 

@@ -27,8 +27,12 @@ model::StageOutput RecordedSteps::run(const Key& key,
     return output;
   }
   if (!entry.graph && !entry.is_refused) record(entry, stage, stream, input);
-  if (!entry.graph) return stage.forward(stream, input);
+  const bool has_lengths =
+      entry.graph &&
+      (!key.size.takes_lengths || set_lengths(entry, stream, input.attention.host_context_lens));
+  if (!has_lengths) return stage.forward(stream, input);
   entry.graph->launch(stream);
+  if (key.size.takes_lengths) stream.record(*entry.has_run_again);
   ++num_replays_;
   return entry.output;
 }
@@ -55,12 +59,38 @@ void RecordedSteps::record(Entry& entry,
   }
   if (why.empty()) return;
   entry.graph.reset();
-  entry.is_refused = true;
   // A card has room for so many; those it has go on to be used.
   most_graphs_ = std::max<std::size_t>(num_graphs(), 1);
+  refuse(entry, why);
+}
+
+void RecordedSteps::refuse(Entry& entry, std::string_view why) {
+  entry.is_refused = true;
   if (!std::exchange(has_warned_, true))
     log::warn("not every decode step is recorded, the others start operation by operation: {}",
               why);
+}
+
+bool RecordedSteps::set_lengths(Entry& entry,
+                                device::Stream& stream,
+                                std::span<const std::int32_t> context_lens) {
+  if (!entry.has_lengths) {
+    entry.has_lengths = stream.device().create_event();
+    entry.has_run_again = stream.device().create_event();
+  }
+  try {
+    updates_->wait(*entry.has_run_again);
+    entry.graph->set_lengths(*updates_, context_lens);
+    updates_->record(*entry.has_lengths);
+    stream.wait(*entry.has_lengths);
+    return true;
+  } catch (const std::exception& failure) {
+    refuse(entry, failure.what());
+  }
+  // Its last launch may still run.
+  stream.synchronize();
+  entry.graph.reset();
+  return false;
 }
 
 /// The one that has not been used for longest goes.

@@ -6,6 +6,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
+#include <string_view>
+#include <utility>
 
 #include "engine/padded_step.h"
 #include "model/decoder_stage.h"
@@ -29,6 +32,14 @@ class RecordedSteps {
                          model::DecoderStage& stage,
                          device::Stream& stream,
                          const model::StageInput& input);
+  /// Whether steps may take their lengths along.
+  bool can_set_lengths() const { return updates_ != nullptr; }
+  /// `updates`: another stream of the device.
+  void set_updates(std::unique_ptr<device::Stream> updates) { updates_ = std::move(updates); }
+  /// Forgets a failure that the stream of updates has met.
+  void synchronize_updates() {
+    if (updates_) updates_->synchronize();
+  }
 
   /// Records nothing more, and runs no record.
   void turn_off() { is_on_ = false; }
@@ -40,6 +51,8 @@ class RecordedSteps {
  private:
   struct Entry {
     std::unique_ptr<device::Graph> graph;
+    // Where it takes lengths: its last run is over, and it has those of the next.
+    std::unique_ptr<device::Event> has_run_again, has_lengths;
     model::StageOutput output;
     bool has_run = false;
     bool is_refused = false;  // it could not be recorded
@@ -49,9 +62,15 @@ class RecordedSteps {
               model::DecoderStage& stage,
               device::Stream& stream,
               const model::StageInput& input);
+  /// False: it could not, and the graph is gone.
+  bool set_lengths(Entry& entry,
+                   device::Stream& stream,
+                   std::span<const std::int32_t> context_lens);
+  void refuse(Entry& entry, std::string_view why);
   void make_room(device::Stream& stream);
 
   std::map<Key, Entry> entries_;
+  std::unique_ptr<device::Stream> updates_;
   std::size_t most_graphs_ = 96;
   std::uint64_t num_uses_ = 0;
   std::atomic<std::uint64_t> num_replays_{0};

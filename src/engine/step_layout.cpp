@@ -13,6 +13,7 @@ StepLayout::StepLayout(const StepShape& shape) {
   targets = take(shape.num_targets);
   for (std::size_t i = 0; i < shape.num_source_steps; ++i) {
     const std::size_t offset = take(shape.num_tokens);
+    take(shape.num_tokens);
     if (i == 0) sources = offset;
   }
 }

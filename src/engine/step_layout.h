@@ -35,7 +35,8 @@ struct StepLayout {
   std::size_t block_table = 0;
   std::size_t logits_rows = 0;
   std::size_t targets = 0;
-  std::size_t sources = 0;  // one array of num_tokens per source step, aligned each
+  /// Per source step: which tokens it fills in, and with which of its samples; num_tokens each.
+  std::size_t sources = 0;
   std::size_t size_bytes = 0;
 
  private:

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "model/rope.h"
@@ -17,9 +18,10 @@ using device::Buffer;
 using device::DType;
 using ops::TensorView;
 
-TensorView vector_of(const Buffer& buffer) {
+TensorView vector_of(const Buffer& buffer, DType dtype) {
   if (buffer.empty()) return {};
-  return buffer.view(DType::f32, {static_cast<std::int64_t>(buffer.size_bytes() / sizeof(float))});
+  return buffer.view(dtype,
+                     {static_cast<std::int64_t>(buffer.size_bytes() / device::size_of(dtype))});
 }
 
 }  // namespace
@@ -28,6 +30,7 @@ struct DecoderStage::State {
   ModelConfig config;
   parallel::StagePlacement placement;
   DType dtype;
+  DType residual_dtype;
   StepLimits limits;
   ops::Ops& ops;
   parallel::Communicator* communicator;  // nullptr: the stage is on one device
@@ -36,6 +39,7 @@ struct DecoderStage::State {
   StageWeights weights;
   Buffer arena;
   float rotary_scale = 1.0f;
+  std::int64_t num_kept_rotations = 0;
 
   void attention(device::Stream& stream,
                  const StageInput& input,
@@ -51,9 +55,23 @@ struct DecoderStage::State {
                     const StageInput& input,
                     TensorView residual,
                     TensorView delta) const;
+  /// f32 [n, rotary_dim]: cosines and sines of these positions.
+  TensorView rotations(device::Stream& stream, TensorView positions) const;
+  void keep_rotations(device::Stream& stream);
+  TensorView kept_rotations() const {
+    return arena.view(
+        DType::f32, {num_kept_rotations, config.rope.rotary_dim}, layout.kept_rotations);
+  }
+  TensorView inverse_frequencies() const {
+    return arena.view(DType::f32, {config.rope.rotary_dim / 2}, layout.inverse_frequencies);
+  }
   void check_input(const StageInput& input) const;
   ops::KvSpec kv_spec() const {
     return {.num_kv_heads = share.kv_heads.count, .head_dim = config.head_dim, .dtype = dtype};
+  }
+  TensorView norm_weight(const Buffer& buffer) const { return vector_of(buffer, residual_dtype); }
+  TensorView bias(const Buffer& buffer) const {
+    return vector_of(buffer, ops.traits().bias_dtype(dtype));
   }
   /// What this rank computed of a sum over the group becomes the sum.
   void sum_over_group(TensorView partial) const {
@@ -88,6 +106,7 @@ DecoderStage::DecoderStage(const ModelConfig& config,
           .config = config,
           .placement = placement,
           .dtype = dtype,
+          .residual_dtype = ops.traits().residual_dtype(dtype),
           .limits = limits,
           .ops = ops,
           .communicator = communicator,
@@ -98,8 +117,13 @@ DecoderStage::DecoderStage(const ModelConfig& config,
                       std::max(1, static_cast<int>(placement.devices.size())),
                   "a stage on {} devices",
                   placement.devices.size());
-  state_->layout = ArenaLayout(
-      config, state_->share, dtype, limits, placement.has_embedding, placement.has_head);
+  state_->layout = ArenaLayout(config,
+                               state_->share,
+                               dtype,
+                               ops.traits(),
+                               limits,
+                               placement.has_embedding,
+                               placement.has_head);
   FASTCHAT_ASSERT(placement.first_layer >= 0 && placement.num_layers >= 0 &&
                       placement.first_layer + placement.num_layers <= config.num_layers,
                   "layers {} to {} of {}",
@@ -119,6 +143,10 @@ DecoderStage::DecoderStage(const ModelConfig& config,
                         rotary.inverse_frequencies.data(),
                         rotary.inverse_frequencies.size() * sizeof(float));
   stream.synchronize();
+  state_->num_kept_rotations = num_kept_rotations(config, ops.traits());
+  // Beyond what the model is made for, should it be told to go there, they are computed.
+  if (max_model_len > state_->num_kept_rotations) state_->num_kept_rotations = 0;
+  if (state_->num_kept_rotations > 0) state_->keep_rotations(stream);
   state_->weights =
       load_stage_weights(config, placement, state_->share, dtype, ops, stream, weights, progress);
 }
@@ -134,41 +162,40 @@ StageOutput DecoderStage::forward(device::Stream& stream, const StageInput& inpu
   const State& s = *state_;
   s.check_input(input);
   if (input.num_tokens == 0) return {};
+  s.ops.begin_step();
   const ModelConfig& config = s.config;
   const std::int64_t num_tokens = input.num_tokens;
   const std::int64_t hidden = config.hidden_size;
 
-  // The residual stream is f32 whatever the dtype: sums over many layers keep their small terms,
-  // and the values that overflow 16 bits in deep layers have room.
+  // An f32 residual stream keeps the small terms of sums over many layers, and has room for values
+  // that overflow 16 bits in deep ones; one of the model's dtype is half the traffic and saves the
+  // conversions where the device's norms take one dtype.
   TensorView residual = input.hidden;
   if (s.placement.has_embedding) {
-    residual = s.arena.view(DType::f32, {num_tokens, hidden}, s.layout.residual);
+    residual = s.arena.view(s.residual_dtype, {num_tokens, hidden}, s.layout.residual);
     const TensorView table =
         s.weights.embedding.view(s.dtype, {config.vocab_size, s.share.hidden.count});
-    const TensorView columns = residual.slice_columns(s.share.hidden.begin, s.share.hidden.count);
-    s.ops.embedding(stream, table, input.token_ids, columns);
-    if (s.communicator != nullptr)
+    if (s.communicator == nullptr) {
+      s.ops.embedding(stream, table, input.token_ids, residual);
+    } else {
+      // Where the first layer's sum will be.
+      const TensorView columns =
+          s.arena.view(s.residual_dtype, {num_tokens, s.share.hidden.count}, s.layout.delta);
+      s.ops.embedding(stream, table, input.token_ids, columns);
       s.communicator->all_gather(columns, residual, s.placement.split.hidden);
+    }
   }
   const TensorView rotary_table =
-      s.arena.view(DType::f32, {num_tokens, config.rope.rotary_dim}, s.layout.rotary_table);
-  if (s.placement.num_layers > 0)
-    s.ops.rotary_table(
-        stream,
-        input.positions,
-        s.arena.view(DType::f32, {config.rope.rotary_dim / 2}, s.layout.inverse_frequencies),
-        s.rotary_scale,
-        rotary_table);
+      s.placement.num_layers == 0 ? TensorView() : s.rotations(stream, input.positions);
 
   const TensorView normed = s.arena.view(s.dtype, {num_tokens, hidden}, s.layout.normed);
-  // What the last sub-layer computed, in f32 like the residual it is added to together with the
-  // norm that comes next: one rounding to 16 bits less per sub-layer, and room for the down
-  // projections that overflow f16. The ranks of a group have parts of it, which are summed.
-  const TensorView delta = s.arena.view(DType::f32, {num_tokens, hidden}, s.layout.delta);
+  // What the last sub-layer computed, added to the residual together with the norm that comes next.
+  // The ranks of a group have parts of it, which are summed.
+  const TensorView delta = s.arena.view(s.residual_dtype, {num_tokens, hidden}, s.layout.delta);
   bool delta_pending = false;
   for (std::size_t i = 0; i < s.weights.layers.size(); ++i) {
     const LayerWeights& layer = s.weights.layers[i];
-    const TensorView attention_norm = vector_of(layer.attention_norm);
+    const TensorView attention_norm = s.norm_weight(layer.attention_norm);
     if (delta_pending)
       s.ops.add_rms_norm(stream, residual, delta, attention_norm, config.norm_eps, normed);
     else
@@ -176,7 +203,8 @@ StageOutput DecoderStage::forward(device::Stream& stream, const StageInput& inpu
     s.attention(stream, input, i, normed, rotary_table, delta);
     const std::int64_t layer_index = s.placement.first_layer + static_cast<std::int64_t>(i);
     if (input.on_part) input.on_part(layer_index, "attention", delta);
-    s.ops.add_rms_norm(stream, residual, delta, vector_of(layer.mlp_norm), config.norm_eps, normed);
+    s.ops.add_rms_norm(
+        stream, residual, delta, s.norm_weight(layer.mlp_norm), config.norm_eps, normed);
     s.mlp(stream, i, normed, delta);
     if (input.on_part) input.on_part(layer_index, "MLP", delta);
     delta_pending = true;
@@ -186,6 +214,34 @@ StageOutput DecoderStage::forward(device::Stream& stream, const StageInput& inpu
     return {.logits = s.logits(stream, input, residual, delta_pending ? delta : TensorView())};
   if (delta_pending) s.ops.add(stream, residual, delta);
   return {.hidden = residual};
+}
+
+TensorView DecoderStage::State::rotations(device::Stream& stream, TensorView positions) const {
+  const TensorView table =
+      arena.view(DType::f32, {positions.rows(), config.rope.rotary_dim}, layout.rotary_table);
+  if (num_kept_rotations > 0)
+    ops.gather_rows(stream, kept_rotations(), positions, table);
+  else
+    ops.rotary_table(stream, positions, inverse_frequencies(), rotary_scale, table);
+  return table;
+}
+
+void DecoderStage::State::keep_rotations(device::Stream& stream) {
+  std::vector<std::int32_t> every(static_cast<std::size_t>(num_kept_rotations));
+  std::iota(every.begin(), every.end(), 0);
+  const Buffer positions =
+      ops.device().allocate(every.size() * sizeof(std::int32_t), "rotary table");
+  stream.copy_from_host(positions.data(), every.data(), positions.size_bytes());
+  // In parts: what operations take for their results in between is meant for steps.
+  for (std::int64_t first = 0; first < num_kept_rotations; first += limits.max_num_tokens) {
+    const std::int64_t count = std::min(limits.max_num_tokens, num_kept_rotations - first);
+    ops.rotary_table(stream,
+                     positions.view(DType::i32, {num_kept_rotations}, 0).slice_rows(first, count),
+                     inverse_frequencies(),
+                     rotary_scale,
+                     kept_rotations().slice_rows(first, count));
+  }
+  stream.synchronize();
 }
 
 void DecoderStage::State::attention(device::Stream& stream,
@@ -198,24 +254,27 @@ void DecoderStage::State::attention(device::Stream& stream,
   const std::int64_t heads = share.heads.count * config.head_dim;
   const std::int64_t kv_heads = share.kv_heads.count * config.head_dim;
   const TensorView qkv = arena.view(dtype, {input.num_tokens, heads + 2 * kv_heads}, layout.qkv);
-  ops.linear(stream, normed, layer.qkv, vector_of(layer.qkv_bias), qkv);
+  ops.linear(stream, normed, layer.qkv, bias(layer.qkv_bias), qkv);
   if (config.qk_norm) {
     const auto norm_heads = [&](std::int64_t first, std::int64_t width, const Buffer& weight) {
       const TensorView x =
           qkv.slice_columns(first, width)
               .reshaped({input.num_tokens, width / config.head_dim, config.head_dim});
-      ops.rms_norm(stream, x, vector_of(weight), config.norm_eps, x);
+      ops.rms_norm(stream, x, vector_of(weight, DType::f32), config.norm_eps, x);
     };
     norm_heads(0, heads, layer.q_norm);
     norm_heads(heads, kv_heads, layer.k_norm);
   }
   // Query and key columns lie side by side: one rotation for both.
-  ops.rotary(stream, qkv.slice_columns(0, heads + kv_heads), config.head_dim, rotary_table);
+  const TensorView rotated =
+      arena.view(dtype, {input.num_tokens, heads + kv_heads}, layout.rotated);
+  ops.rotary(
+      stream, qkv.slice_columns(0, heads + kv_heads), config.head_dim, rotary_table, rotated);
 
   const ops::KvLayer& kv = input.kv[layer_in_stage];
   if (input.writes_kv)
     ops.kv_write(stream,
-                 qkv.slice_columns(heads, kv_heads),
+                 rotated.slice_columns(heads, kv_heads),
                  qkv.slice_columns(heads + kv_heads, kv_heads),
                  input.slots,
                  kv);
@@ -223,14 +282,14 @@ void DecoderStage::State::attention(device::Stream& stream,
   const auto layer_index = static_cast<std::size_t>(placement.first_layer) + layer_in_stage;
   ops.paged_attention(
       stream,
-      {.q = qkv.slice_columns(0, heads),
+      {.q = rotated.slice_columns(0, heads),
        .out = out,
        .kv = kv,
        .metadata = input.attention,
        .num_heads = share.heads.count,
        .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim))),
        .window = config.layer_window[layer_index]});
-  ops.linear(stream, out, layer.attention_output, vector_of(layer.attention_output_bias), delta);
+  ops.linear(stream, out, layer.attention_output, bias(layer.attention_output_bias), delta);
   sum_over_group(delta);
 }
 
@@ -243,9 +302,9 @@ void DecoderStage::State::mlp(device::Stream& stream,
   const std::int64_t intermediate = share.intermediate.count;
   const TensorView gate_up = arena.view(dtype, {num_tokens, 2 * intermediate}, layout.gate_up);
   const TensorView activated = arena.view(dtype, {num_tokens, intermediate}, layout.activated);
-  ops.linear(stream, normed, layer.gate_up, vector_of(layer.gate_up_bias), gate_up);
+  ops.linear(stream, normed, layer.gate_up, bias(layer.gate_up_bias), gate_up);
   ops.gated_activation(stream, gate_up, config.activation, activated);
-  ops.linear(stream, activated, layer.down, vector_of(layer.down_bias), delta);
+  ops.linear(stream, activated, layer.down, bias(layer.down_bias), delta);
   sum_over_group(delta);
 }
 
@@ -257,23 +316,21 @@ TensorView DecoderStage::State::logits(device::Stream& stream,
                                        TensorView delta) const {
   const std::int64_t rows = input.num_logits;
   if (rows == 0) return {};
-  const TensorView row_residual =
-      arena.view(DType::f32, {rows, config.hidden_size}, layout.row_residual);
   const TensorView row_normed = arena.view(dtype, {rows, config.hidden_size}, layout.row_normed);
-  ops.gather_rows(stream, residual, input.logits_rows, row_residual);
-  if (delta.empty()) {
-    ops.rms_norm(stream, row_residual, vector_of(weights.final_norm), config.norm_eps, row_normed);
-  } else {
-    const TensorView row_delta =
-        arena.view(DType::f32, {rows, config.hidden_size}, layout.row_delta);
-    ops.gather_rows(stream, delta, input.logits_rows, row_delta);
-    ops.add_rms_norm(stream,
-                     row_residual,
-                     row_delta,
-                     vector_of(weights.final_norm),
-                     config.norm_eps,
-                     row_normed);
+  if (!input.logits_rows.empty()) {
+    const auto gather = [&](TensorView& x, std::uint64_t offset) {
+      const TensorView picked = arena.view(residual_dtype, {rows, config.hidden_size}, offset);
+      ops.gather_rows(stream, x, input.logits_rows, picked);
+      x = picked;
+    };
+    gather(residual, layout.row_residual);
+    if (!delta.empty()) gather(delta, layout.row_delta);
   }
+  const TensorView weight = norm_weight(weights.final_norm);
+  if (delta.empty())
+    ops.rms_norm(stream, residual, weight, config.norm_eps, row_normed);
+  else
+    ops.add_rms_norm(stream, residual, delta, weight, config.norm_eps, row_normed);
   // Rank 0 computes its columns where they belong and collects the others.
   const bool collects = share.rank == 0;
   const std::int64_t width = collects ? config.vocab_size : share.vocab.count;
@@ -348,10 +405,14 @@ parallel::ModelSizes model_sizes(const ModelConfig& config,
                           bool bias) {
     return ops::packed_linear_bytes(
                traits, out_features, in_features, linear_format(quantization, dtype)) +
-           (bias ? static_cast<std::uint64_t>(out_features) * sizeof(float) : 0);
+           (bias ? static_cast<std::uint64_t>(out_features) *
+                       device::size_of(traits.bias_dtype(dtype))
+                 : 0);
   };
   const bool sums = share.rank == 0;  // has the biases of what is summed over the group
-  const std::uint64_t norm = static_cast<std::uint64_t>(hidden) * sizeof(float);
+  const DType residual = traits.residual_dtype(dtype);
+  const std::uint64_t hidden_bytes = static_cast<std::uint64_t>(hidden) * device::size_of(residual);
+  const std::uint64_t norm = hidden_bytes;
   const std::uint64_t qk_norm =
       config.qk_norm ? 2 * static_cast<std::uint64_t>(config.head_dim) * sizeof(float) : 0;
   const auto layer_bytes = [&](const LayerQuantization& layer) {
@@ -362,7 +423,7 @@ parallel::ModelSizes model_sizes(const ModelConfig& config,
   };
   const std::uint64_t kv = ops::kv_block_bytes(
       traits, {.num_kv_heads = share.kv_heads.count, .head_dim = config.head_dim, .dtype = dtype});
-  const ArenaCosts arena = arena_costs(config, share, dtype);
+  const ArenaCosts arena = arena_costs(config, share, dtype, traits);
   const auto num_layers = static_cast<std::size_t>(config.num_layers);
   const auto flops = [](std::int64_t out_features, std::int64_t in_features) {
     return 2.0 * static_cast<double>(out_features) * static_cast<double>(in_features);
@@ -382,7 +443,7 @@ parallel::ModelSizes model_sizes(const ModelConfig& config,
   sizes.logits_bytes_per_row = arena.per_logits_row;
   sizes.fixed_bytes =
       arena.fixed + traits.scratch_bytes + (share.size > 1 ? traits.collective_bytes : 0);
-  sizes.hidden_size = hidden;
+  sizes.hidden_bytes_per_token = hidden_bytes;
   sizes.layer_flops_per_token =
       flops(heads + 2 * kv_heads, hidden) + flops(hidden, heads) + flops(3 * intermediate, hidden);
   sizes.layer_flops_per_position = 2 * flops(heads, 1);  // q·k, and the weighted sum of v

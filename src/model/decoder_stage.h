@@ -38,7 +38,8 @@ struct StageInput {
   ops::TensorView slots;      // i32 [num_tokens]
   ops::AttentionMetadata attention;
   std::span<const ops::KvLayer> kv;  // one per layer of this stage
-  ops::TensorView logits_rows;       // i32 [num_logits]: token indices; last stage. May be empty
+  /// i32 [num_logits]: token indices; last stage. Empty: all tokens, in order.
+  ops::TensorView logits_rows;
   std::int64_t num_logits = 0;
   /// Where set, called when a layer's work has been enqueued: its index in the model, and what its
   /// attention and its MLP added to the residual stream, f32 [num_tokens, hidden_size]. For finding

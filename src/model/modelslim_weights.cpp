@@ -76,19 +76,6 @@ struct Linear {
   std::string tensor(std::string_view suffix) const { return name + std::string(suffix); }
 };
 
-float to_float(const void* data, device::DType dtype, std::size_t i) {
-  switch (dtype) {
-    case device::DType::f16:
-      return device::f16_to_f32(static_cast<const std::uint16_t*>(data)[i]);
-    case device::DType::bf16:
-      return device::bf16_to_f32(static_cast<const std::uint16_t*>(data)[i]);
-    case device::DType::i8:
-      return static_cast<const std::int8_t*>(data)[i];
-    default:
-      return static_cast<const float*>(data)[i];
-  }
-}
-
 bool is_zero(float value) { return value == 0.0f; }
 
 std::string linear_of(std::string_view weight) {
@@ -346,7 +333,7 @@ std::vector<float> ModelSlimSource::floats(const std::string& name, std::int64_t
     out[i] = dtype->second == device::DType::i64
                  ? std::bit_cast<float>(
                        static_cast<std::uint32_t>(static_cast<const std::uint64_t*>(use.data())[i]))
-                 : to_float(use.data(), dtype->second, i);
+                 : device::to_f32(use.data(), dtype->second, i);
   check(std::all_of(out.begin(), out.end(), [](float value) { return std::isfinite(value); }),
         "{}: tensor {}: expected finite numbers, found others",
         files_->file_of(name),
@@ -438,7 +425,7 @@ void ModelSlimSource::derive_bias(Linear& linear, std::int64_t rows, std::int64_
     double shifted = 0.0;
     double tolerance = 0.0;
     for (std::size_t i = 0; i < static_cast<std::size_t>(columns); ++i) {
-      const double number = to_float(weight.data(), slice.dtype, first + i) - offset;
+      const double number = device::to_f32(weight.data(), slice.dtype, first + i) - offset;
       sum += number;
       if (shift.empty()) continue;
       shifted += number * shift[i];

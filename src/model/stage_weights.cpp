@@ -70,7 +70,7 @@ class Loader {
     return ops_.pack_linear(stream_, slices_, format);
   }
   /// Parts of tensors, one below the other.
-  ops::Buffer plain(std::initializer_list<Part> parts, device::DType dtype = device::DType::f32) {
+  ops::Buffer plain(std::initializer_list<Part> parts, device::DType dtype) {
     slice(parts);
     return ops_.pack_plain(stream_, slices_, dtype);
   }
@@ -125,8 +125,11 @@ void load_layer(const ModelConfig& config,
                 const TensorNames& names,
                 std::int64_t layer,
                 device::DType dtype,
+                const ops::OpsTraits& traits,
                 Loader& loader,
                 LayerWeights& out) {
+  const device::DType norm_dtype = traits.residual_dtype(dtype);
+  const device::DType bias_dtype = traits.bias_dtype(dtype);
   const auto weight = [&](std::string_view name) { return names.in_layer(layer, name, ".weight"); };
   const auto bias = [&](std::string_view name) { return names.in_layer(layer, name, ".bias"); };
   const std::int64_t hidden = config.hidden_size;
@@ -148,7 +151,7 @@ void load_layer(const ModelConfig& config,
     return replicated(vector(names.in_layer(layer, name), size, {0, size}), share);
   };
 
-  out.attention_norm = loader.plain({norm(names.attention_norm, hidden)});
+  out.attention_norm = loader.plain({norm(names.attention_norm, hidden)}, norm_dtype);
   out.qkv =
       loader.linear({matrix(weight(names.q), heads, hidden, my_heads, all_hidden),
                      of_kv(matrix(weight(names.k), kv_heads, hidden, my_kv_heads, all_hidden)),
@@ -157,19 +160,20 @@ void load_layer(const ModelConfig& config,
   if (config.qkv_bias)
     out.qkv_bias = loader.plain({vector(bias(names.q), heads, my_heads),
                                  of_kv(vector(bias(names.k), kv_heads, my_kv_heads)),
-                                 of_kv(vector(bias(names.v), kv_heads, my_kv_heads))});
+                                 of_kv(vector(bias(names.v), kv_heads, my_kv_heads))},
+                                bias_dtype);
   if (config.qk_norm) {
-    out.q_norm = loader.plain({norm(names.q_norm, config.head_dim)});
-    out.k_norm = loader.plain({norm(names.k_norm, config.head_dim)});
+    out.q_norm = loader.plain({norm(names.q_norm, config.head_dim)}, device::DType::f32);
+    out.k_norm = loader.plain({norm(names.k_norm, config.head_dim)}, device::DType::f32);
   }
   out.attention_output =
       loader.linear({matrix(weight(names.attention_output), hidden, heads, all_hidden, my_heads)},
                     linear_format(quantization.attention_output, dtype));
   if (config.attention_output_bias && share.rank == 0)
     out.attention_output_bias =
-        loader.plain({vector(bias(names.attention_output), hidden, all_hidden)});
+        loader.plain({vector(bias(names.attention_output), hidden, all_hidden)}, bias_dtype);
 
-  out.mlp_norm = loader.plain({norm(names.mlp_norm, hidden)});
+  out.mlp_norm = loader.plain({norm(names.mlp_norm, hidden)}, norm_dtype);
   out.gate_up = loader.linear(
       {matrix(weight(names.gate), intermediate, hidden, share.intermediate, all_hidden),
        matrix(weight(names.up), intermediate, hidden, share.intermediate, all_hidden)},
@@ -179,9 +183,10 @@ void load_layer(const ModelConfig& config,
       linear_format(quantization.down, dtype));
   if (config.mlp_bias) {
     out.gate_up_bias = loader.plain({vector(bias(names.gate), intermediate, share.intermediate),
-                                     vector(bias(names.up), intermediate, share.intermediate)});
+                                     vector(bias(names.up), intermediate, share.intermediate)},
+                                    bias_dtype);
     if (share.rank == 0)
-      out.down_bias = loader.plain({vector(bias(names.down), hidden, all_hidden)});
+      out.down_bias = loader.plain({vector(bias(names.down), hidden, all_hidden)}, bias_dtype);
   }
 }
 
@@ -212,13 +217,15 @@ StageWeights load_stage_weights(const ModelConfig& config,
                names,
                placement.first_layer + i,
                dtype,
+               ops.traits(),
                loader,
                weights.layers[static_cast<std::size_t>(i)]);
     loader.finish();
   }
   if (placement.has_head) {
     weights.final_norm = loader.plain(
-        {replicated(vector(std::string(names.final_norm), hidden, {0, hidden}), share)});
+        {replicated(vector(std::string(names.final_norm), hidden, {0, hidden}), share)},
+        ops.traits().residual_dtype(dtype));
     loader.finish();
     const bool tied = config.tie_word_embeddings;
     weights.head = loader.linear({matrix(std::string(tied ? names.embedding : names.head),

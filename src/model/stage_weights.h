@@ -8,15 +8,16 @@
 
 namespace fastchat::model {
 
-/// Linear weights are in the formats of the config for the stage's dtype; norm weights and biases
-/// in f32. Absent ones are empty.
+/// Linear weights are in the formats of the config for the stage's dtype; norm weights of hidden
+/// states in the residual's, those of heads in f32; biases as the device's traits say. Absent ones
+/// are empty.
 /// Sizes are those of the rank's share; biases of what the ranks' parts are summed into are on rank
 /// 0.
 struct LayerWeights {
   ops::Buffer attention_norm;  // [hidden]
   ops::PackedLinear qkv;       // q rows, then k, then v
   ops::Buffer qkv_bias;
-  ops::Buffer q_norm;  // [head_dim], for all heads; with qk_norm
+  ops::Buffer q_norm;  // f32 [head_dim], for all heads; with qk_norm
   ops::Buffer k_norm;
   ops::PackedLinear attention_output;
   ops::Buffer attention_output_bias;

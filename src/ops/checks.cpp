@@ -143,10 +143,13 @@ void check_gather_rows(const TensorView& x, const TensorView& indices, const Ten
 }
 
 void check_resolve_tokens(const TensorView& ids,
+                          const TensorView& rows,
                           const TensorView& sources,
                           const TensorView& sampled) {
   require("resolve_tokens", "ids", ids, {-1}, {DType::i32});
-  require("resolve_tokens", "sources", sources, {ids.dim(0)}, {DType::i32});
+  const std::int64_t count = rows.empty() ? ids.dim(0) : rows.num_elements();
+  if (!rows.empty()) require("resolve_tokens", "rows", rows, {-1}, {DType::i32});
+  require("resolve_tokens", "sources", sources, {count}, {DType::i32});
   require("resolve_tokens", "sampled", sampled, {-1}, {DType::i32});
 }
 
@@ -185,7 +188,8 @@ void check_linear(const TensorView& x,
                   const TensorView& out) {
   check(!weight.empty(), "linear: the weight is empty");
   require("linear", "x", x, {-1, weight.in_features}, kFloats);
-  if (!bias.empty()) require("linear", "bias", bias, {weight.out_features}, {DType::f32});
+  if (!bias.empty())
+    require("linear", "bias", bias, {weight.out_features}, {DType::f32, x.dtype()});
   require("linear", "out", out, {x.dim(0), weight.out_features}, kFloats);
   require_same_or_f32("linear", "out", out, x.dtype());
 }
@@ -199,8 +203,12 @@ void check_rotary_table(const TensorView& positions,
       "rotary_table", "out", out, {positions.dim(0), 2 * inverse_frequencies.dim(0)}, {DType::f32});
 }
 
-void check_rotary(const TensorView& x, std::int64_t head_dim, const TensorView& table) {
+void check_rotary(const TensorView& x,
+                  std::int64_t head_dim,
+                  const TensorView& table,
+                  const TensorView& out) {
   require("rotary", "x", x, {-1, -1}, kFloats);
+  require("rotary", "out", out, {x.dim(0), x.dim(1)}, {x.dtype()});
   require("rotary", "table", table, {x.dim(0), -1}, {DType::f32});
   check(
       head_dim > 0 && x.dim(1) % head_dim == 0 && table.dim(1) % 2 == 0 && table.dim(1) <= head_dim,

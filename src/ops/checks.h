@@ -24,6 +24,7 @@ SliceShape check_slices(std::string_view op,
 void check_embedding(const TensorView& table, const TensorView& ids, const TensorView& out);
 void check_gather_rows(const TensorView& x, const TensorView& indices, const TensorView& out);
 void check_resolve_tokens(const TensorView& ids,
+                          const TensorView& rows,
                           const TensorView& sources,
                           const TensorView& sampled);
 /// x and out [n, width] or [n, groups, width].
@@ -42,7 +43,10 @@ void check_linear(const TensorView& x,
 void check_rotary_table(const TensorView& positions,
                         const TensorView& inverse_frequencies,
                         const TensorView& out);
-void check_rotary(const TensorView& x, std::int64_t head_dim, const TensorView& table);
+void check_rotary(const TensorView& x,
+                  std::int64_t head_dim,
+                  const TensorView& table,
+                  const TensorView& out);
 void check_kv_write(const TensorView& k,
                     const TensorView& v,
                     const TensorView& slots,

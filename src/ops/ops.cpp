@@ -12,12 +12,12 @@ std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
 
 }  // namespace
 
-OpsTraits traits(device::DeviceKind kind) {
+OpsTraits traits(device::DeviceKind kind, bool has_bf16) {
   switch (kind) {
     case device::DeviceKind::cpu:
       return cpu_traits();
     case device::DeviceKind::npu:
-      return npu_traits();
+      return npu_traits(has_bf16);
     case device::DeviceKind::cuda:
       return {.linear_row_multiple = 16,
               .linear_column_multiple = 16,
@@ -71,7 +71,7 @@ PackedLinear Ops::pack_linear(Stream&, std::span<const WeightSlice>, LinearForma
 Buffer Ops::pack_plain(Stream&, std::span<const WeightSlice>, DType) { unsupported("pack_plain"); }
 void Ops::embedding(Stream&, TensorView, TensorView, TensorView) { unsupported("embedding"); }
 void Ops::gather_rows(Stream&, TensorView, TensorView, TensorView) { unsupported("gather_rows"); }
-void Ops::resolve_tokens(Stream&, TensorView, TensorView, TensorView) {
+void Ops::resolve_tokens(Stream&, TensorView, TensorView, TensorView, TensorView) {
   unsupported("resolve_tokens");
 }
 void Ops::rms_norm(Stream&, TensorView, TensorView, float, TensorView) { unsupported("rms_norm"); }
@@ -94,7 +94,9 @@ void Ops::linear(Stream&, TensorView, const PackedLinear&, TensorView, TensorVie
 void Ops::rotary_table(Stream&, TensorView, TensorView, float, TensorView) {
   unsupported("rotary_table");
 }
-void Ops::rotary(Stream&, TensorView, std::int64_t, TensorView) { unsupported("rotary"); }
+void Ops::rotary(Stream&, TensorView, std::int64_t, TensorView, TensorView) {
+  unsupported("rotary");
+}
 void Ops::kv_write(Stream&, TensorView, TensorView, TensorView, KvLayer) {
   unsupported("kv_write");
 }

@@ -34,13 +34,24 @@ struct OpsTraits {
       0;  // memory of a device that its operations may take beside the arena
   std::uint64_t collective_bytes = 0;  // and what a group of devices takes on each of them
   /// Indices outside what they point into are harmless: embedding and gather_rows give NaN,
-  /// kv_write passes over them, resolve_tokens keeps the id. Else they are the caller's error, and
-  /// may end the card's work; but a sampled -1 (no token) never does: resolve_tokens makes it 0.
+  /// kv_write passes over them, resolve_tokens gives -1. Else they are the caller's error, and may
+  /// end the card's work; sampling then gives ids that exist where there is no token, see
+  /// SampleOutput.
   bool tolerates_bad_indices = true;
+  /// The residual stream, what is added to it, and the norm weights are f32 beside any model's
+  /// dtype; else of that dtype, as those operations want them.
+  bool f32_residual = true;
+  bool f32_bias = true;  // biases of linear layers; else of the model's dtype
+  /// Operations cost more than their bytes: cosines and sines of all positions are kept, and a step
+  /// picks its rows instead of computing them.
+  bool keeps_rotary_table = false;
+
+  DType residual_dtype(DType dtype) const { return f32_residual ? DType::f32 : dtype; }
+  DType bias_dtype(DType dtype) const { return f32_bias ? DType::f32 : dtype; }
 };
 
-/// Facts of the operations of one kind of device.
-OpsTraits traits(device::DeviceKind kind);
+/// Facts of the operations of one kind of device, with bf16 or without.
+OpsTraits traits(device::DeviceKind kind, bool has_bf16 = true);
 
 /// Part of a checkpoint's tensor in host memory: row-major, rows `row_stride` elements apart.
 struct WeightSlice {
@@ -123,6 +134,9 @@ struct AttentionMetadata {
   /// of this many positions, all in blocks whose numbers are finite: those past the end of a
   /// sequence may be read, and do not count. A multiple of the block size.
   std::int64_t padded_context_len = 0;
+  /// What is enqueued may be recorded for steps of other lengths, told by Graph::set_lengths(): at
+  /// most as many as the block table has room for. Every sequence has one new token.
+  bool lengths_may_change = false;
 };
 
 struct PagedAttentionArgs {
@@ -186,6 +200,11 @@ class Ops {
   /// below the other.
   virtual Buffer pack_plain(Stream& stream, std::span<const WeightSlice> slices, DType dtype);
 
+  /// A step's operations follow, on one stream: until the next call, views of equal addresses and
+  /// shapes have equal contents in every layer. What an operation derives from a step's tables and
+  /// lengths is then derived once.
+  virtual void begin_step() {}
+
   /// out[i] = table[ids[i]].   ids i32 [n]; table T' [vocab, hidden]; out f32 or T [n, hidden].
   /// An id outside [0, vocab) gives a row of NaN, which sampling reports, where the traits have it.
   virtual void embedding(Stream& stream, TensorView table, TensorView ids, TensorView out);
@@ -193,13 +212,11 @@ class Ops {
   /// Rows of x picked by index.   indices i32 [n]; x [m, width]; out [n, width] of x's dtype.
   virtual void gather_rows(Stream& stream, TensorView x, TensorView indices, TensorView out);
 
-  /// Replaces placeholders by tokens sampled earlier: where sources[i] >= 0, ids[i] =
-  /// sampled[sources[i]].
-  ///   ids i32 [n], in place; sources i32 [n], -1 = keep; sampled i32 [m]
-  virtual void resolve_tokens(Stream& stream,
-                              TensorView ids,
-                              TensorView sources,
-                              TensorView sampled);
+  /// Replaces placeholders by tokens sampled earlier: ids[rows[i]] = sampled[sources[i]].
+  ///   ids i32 [n], in place; rows i32 [k], each once, or empty: all of ids; sources i32 [k];
+  ///   sampled i32 [m]
+  virtual void resolve_tokens(
+      Stream& stream, TensorView ids, TensorView rows, TensorView sources, TensorView sampled);
 
   /// out = x / rms(x) * weight over the last dimension.   x f32 or T [n, width], or [n, groups,
   /// width] where each of a row's groups (heads, say) is normed by itself, with the same weight;
@@ -221,8 +238,8 @@ class Ops {
   /// out += x, elementwise; dtypes may differ.
   virtual void add(Stream& stream, TensorView out, TensorView x);
 
-  /// out = x · weightᵀ + bias.   x T [n, in], rows may be strided; bias f32 [out] or empty; out T
-  /// or f32 [n, out]. T is the format's input but for i8.
+  /// out = x · weightᵀ + bias.   x T [n, in], rows may be strided; bias [out] of the traits'
+  /// bias_dtype(T), or empty; out T or f32 [n, out]. T is the format's input but for i8.
   virtual void linear(
       Stream& stream, TensorView x, const PackedLinear& weight, TensorView bias, TensorView out);
 
@@ -234,10 +251,12 @@ class Ops {
                             TensorView inverse_frequencies,
                             float scale,
                             TensorView out);
-  /// Rotates the first rotary_dim elements of each head in place, pairing element i with i +
-  /// rotary_dim / 2.
-  ///   x T [n, num_heads * head_dim], rows may be strided; table as rotary_table writes it
-  virtual void rotary(Stream& stream, TensorView x, std::int64_t head_dim, TensorView table);
+  /// Rotates the first rotary_dim elements of each head, pairing element i with i + rotary_dim / 2;
+  /// the others are copied.
+  ///   x T [n, num_heads * head_dim], rows may be strided; table as rotary_table writes it; out of
+  ///   x's shape and dtype, beside x
+  virtual void rotary(
+      Stream& stream, TensorView x, std::int64_t head_dim, TensorView table, TensorView out);
 
   /// Writes keys and values of new tokens to their slots (block * kv_block_size + offset; -1 =
   /// skip, where the traits have it).

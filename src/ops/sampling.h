@@ -53,7 +53,8 @@ struct SamplingBatch {
 /// Device memory written by the sample operation.
 struct SampleOutput {
   /// i32 [n]; -1 where the logits, bias and penalties applied, hold a NaN or +infinity (an
-  /// overflow), or no finite value at all.
+  /// overflow), or no finite value at all. Devices that do not tolerate bad indices give any token,
+  /// and a logprob that is no finite number, however few logprobs the row asks for.
   device::TensorView tokens;
   device::TensorView logprobs;  // f32 [n], of the chosen token; undefined where num_logprobs < 0
   device::TensorView

@@ -25,7 +25,7 @@ class Communicator {
   virtual void connect() {}
 
   /// data = the sum of all ranks' data, added in the order of ranks: the same bits on every rank.
-  ///   data f32 [n, width], dense, in place; equal shapes
+  ///   data [n, width], dense, in place; equal shapes; f32, on npu f16 and bf16 too
   virtual void all_reduce(device::TensorView data) = 0;
   /// The ranks' parts side by side in the order of ranks: rank r has `columns.part(r)`.
   ///   part T [n, width of this rank], rows may be strided, may lie in its place in `out`

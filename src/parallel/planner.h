@@ -36,7 +36,8 @@ struct ModelSizes {
   std::uint64_t step_bytes_per_sequence = 0;  // block table and metadata, without the table's width
   std::uint64_t fixed_bytes = 0;              // scratch of operations, staging
   /// Work, for estimates of speed. A multiply-add is two.
-  std::int64_t hidden_size = 0;        // f32 values that a token hands from stage to stage
+  /// Of hidden states: what goes from stage to stage, and is summed over a group twice a layer.
+  std::uint64_t hidden_bytes_per_token = 0;
   double layer_flops_per_token = 0.0;  // of one layer's linears
   double layer_flops_per_position =
       0.0;  // of one layer's attention, per token and position it sees

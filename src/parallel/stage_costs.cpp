@@ -10,7 +10,7 @@ namespace fastchat::parallel {
 namespace {
 
 // Operations per layer of a decoder as its stage enqueues them.
-constexpr double kOpsPerLayer = 11.0;
+constexpr double kOpsPerLayer = 10.0;
 
 /// What layers [first, last) add to the sums of the layers before each; the largest number where
 /// the sum is.
@@ -153,7 +153,7 @@ double StageCosts::meeting_s(int device, double tokens, int num_layers, Overhead
   if (group_size() == 1) return 0.0;
   const Member& here = member(device);
   const double ranks = group_size();
-  const double bytes = tokens * number(here.sizes.hidden_size) * sizeof(float);
+  const double bytes = tokens * number(here.sizes.hidden_bytes_per_token);
   const double transfer = 2.0 * (ranks - 1) / ranks * bytes / here.speed.link_bytes_per_s;
   return 2.0 * num_layers *
          (transfer + (overheads == Overheads::counted ? here.speed.all_reduce_s : 0.0));

@@ -1,9 +1,12 @@
 #include "serve/model_instance.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <mutex>
+#include <optional>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -20,6 +23,18 @@
 
 namespace fastchat::serve {
 namespace {
+
+/// FASTCHAT_GRAPH_LENGTHS: "padded", "exact", or "auto", which is what saves time.
+std::optional<std::int64_t> most_bytes_in_vain() {
+  const char* const value = std::getenv("FASTCHAT_GRAPH_LENGTHS");
+  const std::string_view lengths = value == nullptr ? "" : value;
+  if (lengths == "padded") return std::nullopt;
+  if (lengths == "exact") return 0;
+  check(lengths.empty() || lengths == "auto",
+        "FASTCHAT_GRAPH_LENGTHS is '{}', expected auto, padded or exact",
+        lengths);
+  return engine::ModelRunnerOptions{}.most_bytes_in_vain;
+}
 
 std::unique_ptr<model::WeightSource> open_weights(const ModelOptions& options,
                                                   const model::ModelConfig& config,
@@ -138,7 +153,8 @@ std::unique_ptr<engine::ModelRunner> ModelInstance::Impl::load_copy(
       [&](std::uint64_t bytes) { observer(bytes, total_bytes); },
       engine::ModelRunnerOptions{.max_outstanding = replica.plan.steps_in_flight,
                                  .graphs = planned.has_graphs,
-                                 .host_passes_tokens = planned.kind == device::DeviceKind::npu});
+                                 .host_passes_tokens = planned.kind == device::DeviceKind::npu,
+                                 .most_bytes_in_vain = most_bytes_in_vain()});
 }
 
 void ModelInstance::Impl::place(const ModelOptions& options) {

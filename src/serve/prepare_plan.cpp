@@ -197,7 +197,8 @@ ops::OpsTraits measured_traits(const ModelOptions& options,
                                device::Platform& platform,
                                const PlannedModel& planned) {
   const parallel::PlanRequest& request = planned.request;
-  ops::OpsTraits traits = ops::traits(platform.kind());
+  ops::OpsTraits traits =
+      ops::traits(platform.kind(), platform.describe(planned.devices.front()).has_bf16);
   if (platform.kind() != device::DeviceKind::npu || is_described(platform)) return traits;
   const std::unique_ptr<device::Device> card = platform.open(planned.devices.front());
   const std::unique_ptr<ops::Ops> card_ops = ops::create_ops(*card);
@@ -227,8 +228,7 @@ void set_sizes(const ModelOptions& options, device::Platform& platform, PlannedM
       [config = planned.config, dtype = planned.dtype, traits, graphs = planned.has_graphs](
           const parallel::TensorShare& share, int steps_in_flight) {
         parallel::ModelSizes sizes = model::model_sizes(config, dtype, traits, share);
-        engine::add_step_buffers(
-            sizes, config, {.max_outstanding = steps_in_flight, .graphs = graphs});
+        engine::add_step_buffers(sizes, {.max_outstanding = steps_in_flight, .graphs = graphs});
         return sizes;
       };
   request.sizes =

@@ -59,7 +59,7 @@ class DemoEngine {
     parallel::PlanRequest request;
     request.sizes = model::model_sizes(config_, dtype, ops::traits(device::DeviceKind::cpu));
     const engine::ModelRunnerOptions runner;
-    engine::add_step_buffers(request.sizes, config_, runner);
+    engine::add_step_buffers(request.sizes, runner);
     request.steps_in_flight = runner.max_outstanding;
     const device::MemoryInfo memory = platform_->memory(0);
     request.devices = {

@@ -49,11 +49,13 @@ class HookedOps final : public ops::Ops {
                    ops::TensorView out) override {
     ops_->gather_rows(stream, x, indices, out);
   }
+  void begin_step() override { ops_->begin_step(); }
   void resolve_tokens(ops::Stream& stream,
                       ops::TensorView ids,
+                      ops::TensorView rows,
                       ops::TensorView sources,
                       ops::TensorView sampled) override {
-    ops_->resolve_tokens(stream, ids, sources, sampled);
+    ops_->resolve_tokens(stream, ids, rows, sources, sampled);
   }
   void rms_norm(ops::Stream& stream,
                 ops::TensorView x,
@@ -92,8 +94,9 @@ class HookedOps final : public ops::Ops {
   void rotary(ops::Stream& stream,
               ops::TensorView x,
               std::int64_t head_dim,
-              ops::TensorView table) override {
-    ops_->rotary(stream, x, head_dim, table);
+              ops::TensorView table,
+              ops::TensorView out) override {
+    ops_->rotary(stream, x, head_dim, table, out);
   }
   void kv_write(ops::Stream& stream,
                 ops::TensorView k,

@@ -46,7 +46,7 @@ class RunnerFixture {
     }
     parallel::PlanRequest request;
     request.sizes = model::model_sizes(config_, kDtype, ops::traits(device::DeviceKind::cpu));
-    add_step_buffers(request.sizes, config_, {});
+    add_step_buffers(request.sizes, {});
     request.steps_in_flight = ModelRunnerOptions{}.max_outstanding;
     request.devices.assign(static_cast<std::size_t>(num_devices),
                            {.total_bytes = 1 << 24, .free_bytes = 1 << 24});

@@ -41,6 +41,21 @@ TEST(PaddedStep, SizesAreFewUpToTheLimits) {
   EXPECT_EQ(padded_size(decode(24, 20), kLimits), (StepSize{24, 20}));
 }
 
+TEST(PaddedStep, TakesLengthsWherePaddingIsMore) {
+  StepInput input = decode(2, 6);  // 21 and 22 of 2 * 6 * 32 positions count
+  PaddingLimits limits = kLimits;
+  limits.most_read_in_vain = 2 * 6 * 32 - 43;
+  EXPECT_FALSE(padded_size(input, limits)->takes_lengths);
+  limits.most_read_in_vain = 2 * 6 * 32 - 44;
+  EXPECT_EQ(padded_size(input, limits), (StepSize{2, 6, true}));
+  // Of sequences that are none, one position is read.
+  input = decode(3, 6);
+  limits.most_read_in_vain = 4 * 6 * 32 - (21 + 22 + 23 + 1);
+  EXPECT_EQ(padded_size(input, limits), (StepSize{4, 6, false}));
+  limits.most_read_in_vain = 4 * 6 * 32 - (21 + 22 + 23 + 2);
+  EXPECT_EQ(padded_size(input, limits), (StepSize{4, 6, true}));
+}
+
 TEST(PaddedStep, OnlyDecodingIsPadded) {
   EXPECT_FALSE(padded_size({}, kLimits));
   EXPECT_FALSE(padded_size(decode(25, 1), kLimits));

@@ -59,14 +59,15 @@ constexpr Numbers kNumbers[] = {{"float16", Quantization::none},
                                 {"float16", Quantization::w8a8},
                                 {"bfloat16", Quantization::w8a8}};
 
-/// Whether a way is tried with these numbers where not everything is: a third of all for f16, a
-/// seventh for the others, and others with another CANN.
-bool is_tried(std::size_t numbers, std::size_t way, bool eager) {
+/// Whether a way is tried with these numbers where not everything is: a quarter of all for f16, an
+/// eleventh for the others, and others with another CANN.
+bool is_tried(std::size_t numbers, std::size_t way, Steps steps) {
   const device::ascend::CannLibrary* const cann = device::ascend::CannLibrary::load();
   const std::size_t version =
       cann == nullptr ? 0 : static_cast<std::size_t>(cann->version() / 10 % 11);
-  const std::size_t index = 2 * way + (eager ? 1 : 0) + 2 * numbers + version;
-  return index % (numbers == 0 ? 3 : 7) == 0;
+  const std::size_t index =
+      std::size(kEverySteps) * way + static_cast<std::size_t>(steps) + 2 * numbers + version;
+  return index % (numbers == 0 ? 4 : 11) == 0;
 }
 
 class NpuDemo : public testing::TestWithParam<std::size_t> {};
@@ -84,13 +85,14 @@ TEST_P(NpuDemo, AnswersAsOnTheCpu) {
     expected = generate(cpu, prompts, greedy_with_logprobs(64));
   }
   const std::vector<Way> all_ways = ways();
-  for (std::size_t i = 0; i < 2 * all_ways.size(); ++i) {
-    const Way& way = all_ways[i / 2];
-    const bool eager = i % 2 == 1;
-    if (!all_prompts() && !is_tried(GetParam(), i / 2, eager)) continue;
-    const std::string name = way.name + (eager ? ", eager" : ", recorded");
+  constexpr std::size_t kNumSteps = std::size(kEverySteps);
+  for (std::size_t i = 0; i < kNumSteps * all_ways.size(); ++i) {
+    const Way& way = all_ways[i / kNumSteps];
+    const Steps steps = kEverySteps[i % kNumSteps];
+    if (!all_prompts() && !is_tried(GetParam(), i / kNumSteps, steps)) continue;
+    const std::string name = fmt::format("{}, {}", way.name, to_string(steps));
     SCOPED_TRACE(name);
-    serve::ModelInstance npu(on_cards(on_cpu(numbers), way, eager), {});
+    serve::ModelInstance npu(on_cards(on_cpu(numbers), way, steps), {});
     const auto count_replays = [&] {
       std::uint64_t count = 0;
       for (std::size_t i = 0; i < npu.replicas().size(); ++i) count += npu.runner(i).num_replays();
@@ -113,7 +115,7 @@ TEST_P(NpuDemo, AnswersAsOnTheCpu) {
                 answers.size(),
                 static_cast<std::size_t>(num_replays));
     EXPECT_GE(num_same * 100, answers.size() * 88);
-    EXPECT_EQ(num_replays > 0, !eager);
+    EXPECT_EQ(num_replays > 0, steps != Steps::eager);
   }
 }
 

@@ -1,6 +1,8 @@
 // Ways to use several cards, for tests.
 #pragma once
 
+#include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -30,15 +32,32 @@ inline std::vector<Way> ways() {
           {"copies3", 3, ParallelMode::layer, 0, 3}};
 }
 
-/// `options` on the cards of a way.
+/// How decode steps reach the card.
+enum class Steps : std::uint8_t { recorded, with_lengths, eager };
+inline constexpr Steps kEverySteps[] = {Steps::recorded, Steps::with_lengths, Steps::eager};
+
+inline const char* to_string(Steps steps) {
+  switch (steps) {
+    case Steps::recorded:
+      return "recorded";
+    case Steps::with_lengths:
+      return "recorded with lengths";
+    case Steps::eager:
+      break;
+  }
+  return "eager";
+}
+
+/// `options` on the cards of a way. Sets FASTCHAT_GRAPH_LENGTHS for models from here on.
 inline serve::ModelOptions on_cards(serve::ModelOptions options,
                                     const Way& way,
-                                    bool eager = false) {
+                                    Steps steps = Steps::recorded) {
+  ::setenv("FASTCHAT_GRAPH_LENGTHS", steps == Steps::with_lengths ? "exact" : "padded", 1);
   options.device = "npu";
   options.num_gpus = way.num_cards;
   options.parallel.request = {.mode = way.mode, .tensor_size = way.tensor_size};
   options.parallel.num_replicas = way.num_replicas;
-  options.enforce_eager = eager;
+  options.enforce_eager = steps == Steps::eager;
   return options;
 }
 

@@ -42,7 +42,7 @@ TEST(Arguments, WrongShapesAndDtypesAreNamed) {
             "linear: out is f32[2, 4], expected f32|f16|bf16[2, 3]");
   EXPECT_EQ(failure_of([&] { ops.linear(rig.stream(), x, {}, {}, out); }),
             "linear: the weight is empty");
-  EXPECT_EQ(failure_of([&] { ops.rotary(rig.stream(), x, 3, x); }),
+  EXPECT_EQ(failure_of([&] { ops.rotary(rig.stream(), x, 3, x, x); }),
             "rotary: x is f32[2, 8] with heads of 3 and a table of f32[2, 8], expected whole heads "
             "and an even rotary_dim of at most a head");
   EXPECT_EQ(failure_of([&] { ops.pack_linear(rig.stream(), {}, DType::f32); }),
@@ -83,6 +83,12 @@ TEST(Traits, BytesFollowFromThem) {
             2u * 128u * 2u * 64u * 2u);
   CpuFixture fixture;
   EXPECT_EQ(fixture.ops->traits().kv_block_size, traits(device::DeviceKind::cpu).kv_block_size);
+}
+
+TEST(Traits, ResidualHasRoomWhereF16HasNothingToSwitchTo) {
+  EXPECT_EQ(traits(device::DeviceKind::npu, true).residual_dtype(DType::f16), DType::f16);
+  EXPECT_EQ(traits(device::DeviceKind::npu, false).residual_dtype(DType::f16), DType::f32);
+  EXPECT_EQ(traits(device::DeviceKind::cpu).residual_dtype(DType::bf16), DType::f32);
 }
 
 TEST(Traits, PackedBytesAreWhatIsAllocated) {

@@ -38,7 +38,7 @@ SizesOfShare sizes_of_share(int num_layers, std::uint64_t head_factor, std::int6
     sizes.step_bytes_per_sequence = count(steps_in_flight);
     sizes.logits_bytes_per_row = count(share.vocab.count);
     sizes.fixed_bytes = 20;
-    sizes.hidden_size = 64;
+    sizes.hidden_bytes_per_token = 256;
     sizes.layer_flops_per_token = static_cast<double>(2 * layer);
     sizes.head_flops_per_row = static_cast<double>(2 * sizes.head_bytes);
     return sizes;

@@ -30,11 +30,23 @@ void CallList::add(aclOpExecutor* executor, Call call) {
   add(std::move(call));
 }
 
+aclrtStream CallList::handle_of(const NpuStream& stream) { return stream.handle(); }
+
+void CallList::add_adjustable(Adjustable call, std::span<const std::int32_t> context_lens) {
+  context_lens_.assign(context_lens.begin(), context_lens.end());
+  calls_.push_back(
+      [this, call = std::move(call)](NpuStream& stream) { call(stream, context_lens_); });
+}
+
+void CallList::set_lengths(Stream& /*updates*/, std::span<const std::int32_t> context_lens) {
+  context_lens_.assign(context_lens.begin(), context_lens.end());
+}
+
 void CallList::launch(Stream& stream) {
   NpuStream& own = npu_stream(stream, "launch");
   require_own(device_, own);
   device_.bind();
-  for (const Call& call : calls_) call(own.handle());
+  for (const auto& call : calls_) call(own);
   if (launches_block()) own.synchronize();
 }
 

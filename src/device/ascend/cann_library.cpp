@@ -24,6 +24,7 @@ constexpr FeatureRow kFeatures[] = {
     {Feature::attention_v3, 810, "aclnnFusedInferAttentionScoreV3GetWorkspaceSize"},
     {Feature::quant_matmul_v5, 830, "aclnnQuantMatmulV5GetWorkspaceSize"},
     {Feature::graphs, 810, "aclmdlRICaptureBegin"},
+    {Feature::graph_updates, 810, "aclmdlRICaptureTaskUpdateBegin"},
     {Feature::collectives_on_vector_cores, 810, "HcclCommInitRootInfoConfig"},
 };
 static_assert(std::size(kFeatures) == kNumFeatures);

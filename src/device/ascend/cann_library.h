@@ -19,10 +19,11 @@ enum class Feature {
   attention_v3,     // aclnnFusedInferAttentionScoreV3: 8.1; else V2
   quant_matmul_v5,  // aclnnQuantMatmulV5 for 8-bit activations: 8.3; else V4
   graphs,           // aclmdlRI*: 8.1; else executors are kept and run again
+  graph_updates,    // operators of a graph get other arguments: 8.1, and a driver from 25.0 on
   collectives_on_vector_cores,  // HcclCommConfig has the field: 8.1; else as the environment says
 };
 
-inline constexpr std::size_t kNumFeatures = 6;
+inline constexpr std::size_t kNumFeatures = 7;
 
 /// One per process, as CANN itself. Its libraries stay loaded: they have threads of their own.
 class CannLibrary {

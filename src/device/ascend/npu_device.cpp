@@ -1,4 +1,5 @@
 #include "device/ascend/npu_device.h"
+#include "device/ascend/driver_version.h"
 
 #include <algorithm>
 #include <atomic>
@@ -115,6 +116,12 @@ class OpenNpuDevice final : public NpuDevice {
     return memory_of(*account_, pooled_bytes());
   }
   bool has_graphs() const override { return true; }
+  bool graphs_take_lengths() const override {
+    if (!cann().has(Feature::graphs)) return true;  // calls are made again, with other lengths
+    constexpr DriverVersion kFirst{.major = 25, .minor = 0, .is_release = false, .number = 1};
+    const auto driver = parse_driver_version(cann().driver_version_text());
+    return cann().has(Feature::graph_updates) && (!driver || *driver >= kFirst);
+  }
 
   void prepare_thread() override {
     set_up_thread(near_cores_, fmt::format("npu.{}", info_.index));

@@ -1,6 +1,8 @@
 #include "device/ascend/npu_stream.h"
 
 #include <algorithm>
+#include <exception>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/log.h"
@@ -68,6 +70,27 @@ void NpuGraph::launch(Stream& stream) {
   require_own(device_, own);
   device_.bind();
   FASTCHAT_CANN_CALL(aclmdlRIExecuteAsync, handle_, own.handle());
+}
+
+void NpuGraph::set_lengths(Stream& updates, std::span<const std::int32_t> context_lens) {
+  NpuStream& own = npu_stream(updates, "set_lengths");
+  require_own(device_, own);
+  device_.bind();
+  for (const Adjustable& adjustable : adjustables_) {
+    FASTCHAT_CANN_CALL(aclmdlRICaptureTaskUpdateBegin, own.handle(), adjustable.group);
+    own.borrow_scratch(adjustable.scratch);
+    std::exception_ptr failure;
+    try {
+      adjustable.enqueue(own, context_lens);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    // Ended in any case: what the stream is told until then goes into the graph.
+    own.borrow_scratch({});
+    const aclError status = FASTCHAT_CANN(aclmdlRICaptureTaskUpdateEnd)(own.handle());
+    if (failure) std::rethrow_exception(failure);
+    check_status(status, "aclmdlRICaptureTaskUpdateEnd");
+  }
 }
 
 NpuStream::NpuStream(NpuDevice& device, Mode mode) : device_(device), mode_(mode) {
@@ -210,7 +233,24 @@ void NpuStream::begin_capture() {
   } else {
     calls_ = std::make_unique<CallList>(device_);
   }
+  recorded_adjustables_.clear();
   is_recording_ = has_recorded_ = true;
+}
+
+void NpuStream::enqueue_adjustable(CallList::Adjustable call,
+                                   std::span<const std::int32_t> context_lens) {
+  if (calls_) return calls_->add_adjustable(std::move(call), context_lens);
+  if (!is_recording_) return call(*this, context_lens);
+  device_.bind();
+  FASTCHAT_CANN_CALL(aclmdlRICaptureTaskGrpBegin, handle_);
+  std::span<std::byte> scratch;
+  if (!scratch_.empty())
+    scratch = {static_cast<std::byte*>(scratch_.back().data()) + scratch_used_,
+               scratch_.back().size_bytes() - scratch_used_};
+  call(*this, context_lens);
+  aclrtTaskGrp group = nullptr;
+  FASTCHAT_CANN_CALL(aclmdlRICaptureTaskGrpEnd, handle_, &group);
+  recorded_adjustables_.push_back({.group = group, .enqueue = std::move(call), .scratch = scratch});
 }
 
 std::unique_ptr<Graph> NpuStream::end_capture() {
@@ -220,7 +260,7 @@ std::unique_ptr<Graph> NpuStream::end_capture() {
   device_.bind();
   aclmdlRI handle = nullptr;
   FASTCHAT_CANN_CALL(aclmdlRICaptureEnd, handle_, &handle);
-  return std::make_unique<NpuGraph>(device_, handle);
+  return std::make_unique<NpuGraph>(device_, handle, std::exchange(recorded_adjustables_, {}));
 }
 
 void* NpuStream::take_scratch(std::size_t size_bytes) {
@@ -233,6 +273,16 @@ void* NpuStream::take_scratch(std::size_t size_bytes) {
     scratch_used_ += padded;
     peak_scratch_bytes_ = std::max(peak_scratch_bytes_, scratch_used_);
     return planned;
+  }
+  if (!borrowed_scratch_.empty()) {
+    if (scratch_used_ + padded > borrowed_scratch_.size())
+      throw OutOfMemory(
+          fmt::format("an operation of a recorded step takes {} of scratch memory, it has {}",
+                      format_bytes(scratch_used_ + padded),
+                      format_bytes(borrowed_scratch_.size())));
+    void* const taken = borrowed_scratch_.data() + scratch_used_;
+    scratch_used_ += padded;
+    return taken;
   }
   if (scratch_.empty() || scratch_used_ + padded > scratch_.back().size_bytes()) {
     if (is_recording_)
@@ -258,6 +308,11 @@ void NpuStream::release_scratch() {
   synchronize();
   clear_scratch();
   scratch_.push_back(device_.allocate(total, "operations' scratch"));
+}
+
+void NpuStream::borrow_scratch(std::span<std::byte> scratch) {
+  borrowed_scratch_ = scratch;
+  scratch_used_ = 0;
 }
 
 void NpuStream::clear_scratch() {

@@ -4,7 +4,9 @@
 #include <atomic>
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "device/ascend/call_list.h"
@@ -35,15 +37,25 @@ class NpuEvent final : public Event {
 /// Work recorded from a stream, on the card. Destroyed before what it points into.
 class NpuGraph final : public Graph {
  public:
-  NpuGraph(NpuDevice& device, aclmdlRI handle) : device_(device), handle_(handle) {}
+  /// An operation of the graph that is planned anew when lengths change. Its workspace stays where
+  /// it was given some: between the temporaries of the operations before and after.
+  struct Adjustable {
+    aclrtTaskGrp group = nullptr;
+    CallList::Adjustable enqueue;
+    std::span<std::byte> scratch;
+  };
+  NpuGraph(NpuDevice& device, aclmdlRI handle, std::vector<Adjustable> adjustables)
+      : device_(device), handle_(handle), adjustables_(std::move(adjustables)) {}
   ~NpuGraph() override;
   NpuGraph(const NpuGraph&) = delete;
   NpuGraph& operator=(const NpuGraph&) = delete;
   void launch(Stream& stream) override;
+  void set_lengths(Stream& updates, std::span<const std::int32_t> context_lens) override;
 
  private:
   NpuDevice& device_;
   aclmdlRI handle_;
+  std::vector<Adjustable> adjustables_;
 };
 
 class NpuStream final : public Stream {
@@ -85,11 +97,18 @@ class NpuStream final : public Stream {
   /// Where calls go instead of the card; nullptr: they are made.
   CallList* recorded_calls() { return calls_.get(); }
 
+  /// Enqueues `call`; where the stream records, as part of the recording that Graph::set_lengths()
+  /// gives other lengths.
+  void enqueue_adjustable(CallList::Adjustable call, std::span<const std::int32_t> context_lens);
+
   /// Memory for temporaries of one operation: `size_bytes` at 64-byte alignment, valid for the work
   /// enqueued until release_scratch(). Work of a stream runs in order, so the next operation may
   /// use the same bytes. Grows where it must, but not while recording. Throws OutOfMemory.
   void* take_scratch(std::size_t size_bytes);
   void release_scratch();
+  /// Temporaries are taken from `scratch` instead, until this is called with none. Throws
+  /// OutOfMemory where they do not fit.
+  void borrow_scratch(std::span<std::byte> scratch);
   /// At least `size_bytes` from now on.
   void reserve_scratch(std::size_t size_bytes);
   Mode mode() const { return mode_; }
@@ -116,6 +135,8 @@ class NpuStream final : public Stream {
   std::unique_ptr<CallList> calls_;  // being recorded
   bool has_recorded_ = false;
   std::vector<Buffer> recorded_scratch_;  // outgrown, but graphs use it
+  std::vector<NpuGraph::Adjustable> recorded_adjustables_;
+  std::span<std::byte> borrowed_scratch_;
 };
 
 /// Throws Failure unless `stream` is of `device`, which recorded what it is to run.

@@ -272,10 +272,44 @@ void NpuOps::attend_padded(NpuStream& stream, const PagedAttentionArgs& args) {
                 0);
 }
 
+void NpuOps::attend_adjustably(NpuStream& stream, const PagedAttentionArgs& args) {
+  FASTCHAT_ASSERT(args.q.rows() == args.metadata.num_seqs && args.metadata.max_query_len == 1,
+                  "paged_attention: {} queries of {} sequences",
+                  args.q.rows(),
+                  args.metadata.num_seqs);
+  PagedAttentionArgs kept = args;
+  kept.metadata.host_query_starts = {};
+  kept.metadata.host_context_lens = {};
+  stream.enqueue_adjustable(
+      [this, kept](NpuStream& on, std::span<const std::int32_t> lengths) {
+        const ScratchScope scope(on);
+        const std::int64_t num_seqs = kept.metadata.num_seqs;
+        FASTCHAT_ASSERT(static_cast<std::int64_t>(lengths.size()) == num_seqs,
+                        "{} lengths of {} sequences",
+                        lengths.size(),
+                        num_seqs);
+        const std::int64_t width = kept.q.dim(1);
+        const AclTensor query(
+            kept.q.data(), kept.q.dtype(), {num_seqs, 1, width}, {kept.q.row_stride(), width, 1});
+        const AclTensor out(kept.out.data(), kept.out.dtype(), {num_seqs, 1, width});
+        run_attention(on,
+                      kept,
+                      query,
+                      out,
+                      AclTensor(kept.metadata.block_table),
+                      {},
+                      std::vector<std::int64_t>(lengths.begin(), lengths.end()),
+                      "BSH",
+                      nullptr,
+                      0);
+      },
+      args.metadata.host_context_lens);
+}
+
 // position + 0.5 - length is positive past the end; with its magnitude added it is 0 before, and
 // what is not 0 is true.
 void NpuOps::prepare_padding(NpuStream& stream, const AttentionMetadata& metadata) {
-  if (!padding_is_stale_) return;
+  if (padding_is_ready_) return;
   const std::int64_t num_seqs = metadata.num_seqs;
   const std::int64_t padded = metadata.padded_context_len;
   reserve_padding(stream, num_seqs, padded);
@@ -303,7 +337,7 @@ void NpuOps::prepare_padding(NpuStream& stream, const AttentionMetadata& metadat
                  beyond.get(),
                  ACL_BOOL,
                  AclTensor(padding_mask_.data(), ACL_BOOL, mask_shape).get());
-  padding_is_stale_ = false;
+  padding_is_ready_ = knows_steps_;
 }
 
 void NpuOps::reserve_padding(NpuStream& stream, std::int64_t num_seqs, std::int64_t context_len) {
@@ -360,6 +394,10 @@ void NpuOps::paged_attention(Stream& stream, const PagedAttentionArgs& args) {
   require_supported(args);
   if (metadata.padded_context_len > 0) {
     attend_padded(npu, args);
+    return;
+  }
+  if (metadata.lengths_may_change) {
+    attend_adjustably(npu, args);
     return;
   }
   FASTCHAT_ASSERT(static_cast<std::int64_t>(metadata.host_query_starts.size()) == num_seqs + 1 &&

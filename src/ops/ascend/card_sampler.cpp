@@ -110,8 +110,8 @@ bool CardSampler::can_sample(const TensorView& logits,
                              const SampleOutput& output) {
   const std::int64_t width = output.top_tokens.empty() ? 0 : output.top_tokens.dim(1);
   const bool all_dense =
-      logits.is_dense() && output.tokens.is_dense() &&
-      (output.logprobs.empty() || output.logprobs.is_dense()) &&
+      logits.is_dense() && output.tokens.is_dense() && !output.logprobs.empty() &&
+      output.logprobs.is_dense() &&
       (width == 0 || (output.top_tokens.is_dense() && output.top_logprobs.is_dense()));
   return all_dense && width <= logits.dim(1) && !any(batch.rows, [&](const SamplingRow& row) {
            return is_modified(row) || (width > 0 && row.num_logprobs != width);
@@ -283,19 +283,13 @@ void CardSampler::sample(NpuStream& stream,
                      ids.get());
       FASTCHAT_ACLNN(stream, aclnnCast, ids.get(), ACL_INT32, tokens.get());
     }
-    const TensorView logprob = temporary(stream, DType::f32, {count, 1});
+    // Of a row with a NaN or +infinity, or of nothing finite, it is NaN; the token is then any one.
     FASTCHAT_ACLNN(stream,
                    aclnnGather,
                    AclTensor(choice.logprobs).get(),
                    std::int64_t{1},
                    position.get(),
-                   AclTensor(logprob).get());
-    take_back(stream, tokens, logprob);
-    if (!output.logprobs.empty())
-      FASTCHAT_ACLNN(stream,
-                     aclnnInplaceCopy,
-                     AclTensor(output.logprobs.as<float>() + first, DType::f32, {count, 1}).get(),
-                     AclTensor(logprob).get());
+                   AclTensor(output.logprobs.as<float>() + first, DType::f32, {count, 1}).get());
     const std::int64_t width = output.top_tokens.empty() ? 0 : output.top_tokens.dim(1);
     if (width == 0) continue;
     TensorView top_ids = choice.ids;

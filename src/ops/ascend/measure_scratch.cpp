@@ -30,11 +30,12 @@ class LargestStepRun {
     const std::int64_t q_width = step_.num_heads * step_.head_dim;
     const std::int64_t kv_width = step_.num_kv_heads * step_.head_dim;
     const TensorView ids = any(DType::i32, {tokens});
-    const TensorView residual = any(DType::f32, {tokens, step_.hidden});
+    const DType residual_dtype = ops_.traits().residual_dtype(step_.dtype);
+    const TensorView residual = any(residual_dtype, {tokens, step_.hidden});
     const TensorView normed = any(step_.dtype, {tokens, step_.hidden});
-    const TensorView weight = any(DType::f32, {step_.hidden});
+    const TensorView weight = any(residual_dtype, {step_.hidden});
     const TensorView table = any(DType::f32, {tokens, step_.rotary_dim});
-    ops_.resolve_tokens(stream_, ids, ids, any(DType::i32, {step_.logits_rows}));
+    ops_.resolve_tokens(stream_, ids, ids, ids, any(DType::i32, {step_.logits_rows}));
     ops_.embedding(stream_, any(step_.dtype, {step_.vocab, step_.hidden}), ids, residual);
     ops_.rotary_table(stream_, ids, any(DType::f32, {step_.rotary_dim / 2}), 1.0f, table);
     ops_.rms_norm(stream_, residual, weight, 1e-6f, normed);
@@ -42,7 +43,10 @@ class LargestStepRun {
 
     const TensorView qkv = any(step_.dtype, {tokens, q_width + 2 * kv_width});
     linear(normed, step_.qkv, qkv);
-    ops_.rotary(stream_, qkv.slice_columns(0, q_width + kv_width), step_.head_dim, table);
+    // Results do not lie over what they are made of.
+    const TensorView rotated(
+        static_cast<char*>(memory_) + qkv.size_bytes(), step_.dtype, {tokens, q_width + kv_width});
+    ops_.rotary(stream_, qkv.slice_columns(0, q_width + kv_width), step_.head_dim, table, rotated);
     const KvLayer kv{
         .data = memory_,
         .num_blocks = blocks_of_a_sequence() * step_.num_seqs,
@@ -77,7 +81,7 @@ class LargestStepRun {
     ops_.gather_rows(stream_,
                      residual,
                      any(DType::i32, {step_.logits_rows}),
-                     any(DType::f32, {step_.logits_rows, step_.hidden}));
+                     any(residual_dtype, {step_.logits_rows, step_.hidden}));
     linear(any(step_.dtype, {step_.logits_rows, step_.hidden}), step_.head, logits);
     // Draws take more than arg-max, and each filter some.
     std::vector<SamplingRow> rows(static_cast<std::size_t>(step_.logits_rows));
@@ -114,7 +118,7 @@ class LargestStepRun {
     weight.format = format;
     weight.out_features = out.dim(1);
     weight.in_features = x.dim(1);
-    ops_.linear(stream_, x, weight, any(DType::f32, {out.dim(1)}), out);
+    ops_.linear(stream_, x, weight, any(ops_.traits().bias_dtype(step_.dtype), {out.dim(1)}), out);
   }
 
   /// A communicator's: what one rank sends, at most all of it, and what it gets from all.

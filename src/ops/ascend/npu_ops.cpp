@@ -23,14 +23,19 @@ std::uint64_t collective_bytes() {
 
 }  // namespace
 
-OpsTraits npu_traits() {
-  // Blocks of 128 are what every form of attention takes.
+OpsTraits npu_traits(bool has_bf16) {
+  // Blocks of 128 are what every form of attention takes. The fused norm takes one dtype, and sums
+  // of 16 bits are what the others round their results to anyway; but where f16 has no bf16 beside
+  // it, what the layers add up to needs the room.
   return {.linear_row_multiple = 1,
           .linear_column_multiple = 1,
           .kv_block_size = 128,
           .scratch_bytes = std::uint64_t{256} << 20,
           .collective_bytes = collective_bytes(),
-          .tolerates_bad_indices = false};
+          .tolerates_bad_indices = false,
+          .f32_residual = !has_bf16,
+          .f32_bias = false,
+          .keeps_rotary_table = true};
 }
 
 std::unique_ptr<Ops> create_npu_ops(Device& device) {
@@ -53,7 +58,13 @@ constexpr std::int64_t kMostInt8Features = 65535;
 }  // namespace
 
 NpuOps::NpuOps(device::ascend::NpuDevice& device)
-    : device_(device), traits_(npu_traits()), card_sampler_(device) {}
+    : device_(device), traits_(npu_traits(device.info().has_bf16)), card_sampler_(device) {}
+
+void NpuOps::begin_step() {
+  knows_steps_ = true;
+  rotation_is_ready_ = false;
+  padding_is_ready_ = false;
+}
 
 void NpuOps::convert(NpuStream& stream, const AclTensor& out, const AclTensor& x) {
   FASTCHAT_ACLNN(stream, aclnnInplaceCopy, out.get(), x.get());
@@ -86,39 +97,26 @@ void NpuOps::gather_rows(Stream& stream, TensorView x, TensorView indices, Tenso
                  AclTensor(out).get());
 }
 
-// ids += (sources >= 0) * (sampled[max(sources, 0)] - ids), of operators that every CANN has. Then
-// -1, which sampling gives where the logits are no numbers, becomes 0: the embedding of an id that
-// is none would end the card's work, and the sequence has failed anyway.
-void NpuOps::resolve_tokens(Stream& stream,
-                            TensorView ids,
-                            TensorView sources,
-                            TensorView sampled) {
-  check_resolve_tokens(ids, sources, sampled);
-  const std::int64_t count = ids.rows();
-  if (count == 0) return;
+void NpuOps::resolve_tokens(
+    Stream& stream, TensorView ids, TensorView rows, TensorView sources, TensorView sampled) {
+  check_resolve_tokens(ids, rows, sources, sampled);
+  if (sources.rows() == 0) return;
   NpuStream& npu = npu_stream(stream, "resolve_tokens");
   const ScratchScope scope(npu);
-  const AclScalar one(std::int64_t{1});
-  const AclTensor id_tensor(ids);
-  const AclTensor source_tensor(sources);
-  const AclTensor next(temporary(npu, DType::i32, {count}));
-  FASTCHAT_ACLNN(npu, aclnnAdds, source_tensor.get(), one.get(), one.get(), next.get());
-  const AclTensor given = temporary_bool(npu, {count});
-  FASTCHAT_ACLNN(npu, aclnnCast, next.get(), ACL_BOOL, given.get());
-  const AclTensor factor(temporary(npu, DType::i32, {count}));
-  FASTCHAT_ACLNN(npu, aclnnCast, given.get(), ACL_INT32, factor.get());
-  const AclTensor rows(temporary(npu, DType::i32, {count}));
-  FASTCHAT_ACLNN(npu, aclnnMul, source_tensor.get(), factor.get(), rows.get());
-  const AclTensor change(temporary(npu, DType::i32, {count}));
-  FASTCHAT_ACLNN(
-      npu, aclnnIndexSelect, AclTensor(sampled).get(), std::int64_t{0}, rows.get(), change.get());
-  FASTCHAT_ACLNN(npu, aclnnInplaceSub, change.get(), id_tensor.get(), one.get());
-  FASTCHAT_ACLNN(npu, aclnnInplaceMul, change.get(), factor.get());
-  FASTCHAT_ACLNN(npu, aclnnInplaceAdd, id_tensor.get(), change.get(), one.get());
-  FASTCHAT_ACLNN(npu, aclnnAdds, id_tensor.get(), one.get(), one.get(), next.get());
-  FASTCHAT_ACLNN(npu, aclnnCast, next.get(), ACL_BOOL, given.get());
-  FASTCHAT_ACLNN(npu, aclnnCast, given.get(), ACL_INT32, factor.get());
-  FASTCHAT_ACLNN(npu, aclnnInplaceMul, id_tensor.get(), factor.get());
+  const AclTensor taken(rows.empty() ? ids : temporary(npu, DType::i32, {sources.rows()}));
+  FASTCHAT_ACLNN(npu,
+                 aclnnIndexSelect,
+                 AclTensor(sampled).get(),
+                 std::int64_t{0},
+                 AclTensor(sources).get(),
+                 taken.get());
+  if (rows.empty()) return;
+  FASTCHAT_ACLNN(npu,
+                 aclnnInplaceIndexCopy,
+                 AclTensor(ids).get(),
+                 std::int64_t{0},
+                 AclTensor(rows).get(),
+                 taken.get());
 }
 
 // The operator gives its input's dtype, dense.
@@ -230,25 +228,13 @@ void NpuOps::add(Stream& stream, TensorView out, TensorView x) {
 }
 
 void NpuOps::multiply(NpuStream& stream, TensorView x, const PackedLinear& weight, TensorView out) {
-  if (weight.format.is_quantized()) {
-    TensorView dense = x;  // what the operators of 8-bit weights ask for
-    if (!x.is_dense()) {
-      dense = temporary(stream, x.dtype(), {x.rows(), x.dim(1)});
-      convert(stream, AclTensor(dense), AclTensor(x));
-    }
-    if (weight.format.input == DType::i8) return multiply_w8a8(stream, dense, weight, out);
-    return multiply_w8a16(stream, dense, weight, out);
+  TensorView dense = x;  // what the operators of 8-bit weights ask for
+  if (!x.is_dense()) {
+    dense = temporary(stream, x.dtype(), {x.rows(), x.dim(1)});
+    convert(stream, AclTensor(dense), AclTensor(x));
   }
-  const AclTensor transposed(weight.storage.data(),
-                             weight.format.weight,
-                             {weight.in_features, weight.out_features},
-                             {1, weight.in_features});
-  FASTCHAT_ACLNN(stream,
-                 aclnnMm,
-                 AclTensor(x).get(),
-                 transposed.get(),
-                 AclTensor(out).get(),
-                 CANN_CUBE_KEEP_DTYPE);
+  if (weight.format.input == DType::i8) return multiply_w8a8(stream, dense, weight, out);
+  multiply_w8a16(stream, dense, weight, out);
 }
 
 // The operator takes up to 65535 output features: a head has more, and is multiplied in parts.
@@ -352,12 +338,37 @@ void NpuOps::linear(
   const ScratchScope scope(npu);
   const bool direct = out.dtype() == x.dtype() && out.is_dense();
   const TensorView product = direct ? out : temporary(npu, x.dtype(), {x.rows(), out.dim(1)});
-  multiply(npu, x, weight, product);
-  const AclTensor out_tensor(out);
-  if (!direct) convert(npu, out_tensor, AclTensor(product));
-  if (bias.empty()) return;
+  const AclTensor product_tensor(product);
+  const AclTensor bias_tensor = bias.empty() ? AclTensor() : AclTensor(bias);
   const AclScalar one(1.0f);
-  FASTCHAT_ACLNN(npu, aclnnInplaceAdd, out_tensor.get(), AclTensor(bias).get(), one.get());
+  if (weight.format.is_quantized()) {
+    multiply(npu, x, weight, product);
+    if (!bias.empty())
+      FASTCHAT_ACLNN(npu, aclnnInplaceAdd, product_tensor.get(), bias_tensor.get(), one.get());
+  } else {
+    const AclTensor transposed(weight.storage.data(),
+                               weight.format.weight,
+                               {weight.in_features, weight.out_features},
+                               {1, weight.in_features});
+    if (bias.empty())
+      FASTCHAT_ACLNN(npu,
+                     aclnnMm,
+                     AclTensor(x).get(),
+                     transposed.get(),
+                     product_tensor.get(),
+                     CANN_CUBE_KEEP_DTYPE);
+    else
+      FASTCHAT_ACLNN(npu,
+                     aclnnAddmm,
+                     bias_tensor.get(),
+                     AclTensor(x).get(),
+                     transposed.get(),
+                     one.get(),
+                     one.get(),
+                     product_tensor.get(),
+                     CANN_CUBE_KEEP_DTYPE);
+  }
+  if (!direct) convert(npu, AclTensor(out), product_tensor);
 }
 
 void NpuOps::rotary_table(Stream& stream,
@@ -366,9 +377,6 @@ void NpuOps::rotary_table(Stream& stream,
                           float scale,
                           TensorView out) {
   check_rotary_table(positions, inverse_frequencies, out);
-  rotation_is_stale_ = true;
-  padding_is_stale_ = true;
-  written_table_ = out.data();
   const std::int64_t count = positions.rows();
   if (count == 0) return;
   const std::int64_t half = inverse_frequencies.rows();
@@ -399,27 +407,17 @@ void NpuOps::rotary_table(Stream& stream,
 void NpuOps::prepare_rotation(NpuStream& stream, TensorView table, DType dtype) {
   const std::int64_t rows = table.rows();
   const std::int64_t dim = table.dim(1);
-  const bool is_ready = !rotation_is_stale_ && rotation_table_ == table.data() &&
+  const bool is_ready = rotation_is_ready_ && rotation_table_ == table.data() &&
                         rotation_dtype_ == dtype && rotation_rows_ == rows && rotation_dim_ == dim;
   if (is_ready) return;
   reserve_rotation(stream, rows, dim, dtype);
-  const std::size_t bytes = 2 * static_cast<std::size_t>(rows * dim) * size_of(dtype);
-  const auto fill = [&](std::int64_t source_column, std::size_t offset) {
-    const std::int64_t half = dim / 2;
-    char* const base = static_cast<char*>(rotation_.data()) + offset;
-    const AclTensor source(table.slice_columns(source_column, half));
-    for (const std::int64_t column : {std::int64_t{0}, half})
-      convert(stream,
-              AclTensor(base + static_cast<std::size_t>(column) * size_of(dtype),
-                        dtype,
-                        {rows, half},
-                        {dim, 1}),
-              source);
-  };
-  fill(0, 0);
-  fill(dim / 2, bytes / 2);
-  // Only what rotary_table wrote is known to change with the next rotary_table alone.
-  rotation_is_stale_ = written_table_ != table.data();
+  // [row, cosines or sines, first or second half, element]: one copy, which repeats the halves.
+  const std::int64_t half = dim / 2;
+  const std::int64_t stride = table.row_stride();
+  const AclTensor twice(rotation_.data(), dtype, {rows, 2, 2, half}, {dim, rows * dim, half, 1});
+  const AclTensor once(table.data(), DType::f32, {rows, 2, 1, half}, {stride, half, half, 1});
+  convert(stream, twice, once);
+  rotation_is_ready_ = knows_steps_;
   rotation_table_ = table.data();
   rotation_dim_ = dim;
   rotation_dtype_ = dtype;
@@ -433,8 +431,9 @@ void NpuOps::reserve_rotation(NpuStream& stream, std::int64_t rows, std::int64_t
   rotation_ = device_.allocate(bytes, "rotary table");
 }
 
-void NpuOps::rotary(Stream& stream, TensorView x, std::int64_t head_dim, TensorView table) {
-  check_rotary(x, head_dim, table);
+void NpuOps::rotary(
+    Stream& stream, TensorView x, std::int64_t head_dim, TensorView table, TensorView out) {
+  check_rotary(x, head_dim, table, out);
   const std::int64_t rows = x.rows();
   if (rows == 0) return;
   NpuStream& npu = npu_stream(stream, "rotary");
@@ -442,22 +441,33 @@ void NpuOps::rotary(Stream& stream, TensorView x, std::int64_t head_dim, TensorV
   prepare_rotation(npu, table, x.dtype());
   const std::int64_t heads = x.dim(1) / head_dim;
   const std::int64_t dim = table.dim(1);
-  const AclTensor in(x.data(), x.dtype(), {rows, heads, dim}, {x.row_stride(), head_dim, 1});
+  const auto columns_of = [&](const TensorView& view, std::int64_t first, std::int64_t count) {
+    return AclTensor(
+        static_cast<char*>(view.data()) + static_cast<std::size_t>(first) * size_of(view.dtype()),
+        view.dtype(),
+        {rows, heads, count},
+        {view.row_stride(), head_dim, 1});
+  };
   const AclTensor cosines(rotation_.data(), x.dtype(), {rows, 1, dim});
   const AclTensor sines(static_cast<char*>(rotation_.data()) +
                             static_cast<std::size_t>(rows * dim) * size_of(x.dtype()),
                         x.dtype(),
                         {rows, 1, dim});
-  const AclTensor rotated(temporary(npu, x.dtype(), {rows, heads, dim}));
+  const bool direct = dim == head_dim && out.is_dense();
+  const AclTensor rotated =
+      direct ? columns_of(out, 0, dim) : AclTensor(temporary(npu, x.dtype(), {rows, heads, dim}));
   constexpr std::int64_t kHalves = 0;  // element i goes with i + dim / 2
   FASTCHAT_ACLNN(npu,
                  aclnnRotaryPositionEmbedding,
-                 in.get(),
+                 columns_of(x, 0, dim).get(),
                  cosines.get(),
                  sines.get(),
                  kHalves,
                  rotated.get());
-  convert(npu, in, rotated);
+  if (direct) return;
+  convert(npu, columns_of(out, 0, dim), rotated);
+  if (dim < head_dim)
+    convert(npu, columns_of(out, dim, head_dim - dim), columns_of(x, dim, head_dim - dim));
 }
 
 void NpuOps::gated_activation(Stream& stream,

@@ -12,7 +12,7 @@
 
 namespace fastchat::ops {
 
-OpsTraits npu_traits();
+OpsTraits npu_traits(bool has_bf16);
 /// Throws Failure unless `device` is an npu of this program.
 std::unique_ptr<Ops> create_npu_ops(Device& device);
 
@@ -39,8 +39,10 @@ class NpuOps final : public Ops {
   Buffer pack_plain(Stream& stream, std::span<const WeightSlice> slices, DType dtype) override;
   void embedding(Stream& stream, TensorView table, TensorView ids, TensorView out) override;
   void gather_rows(Stream& stream, TensorView x, TensorView indices, TensorView out) override;
+  void begin_step() override;
   void resolve_tokens(Stream& stream,
                       TensorView ids,
+                      TensorView rows,
                       TensorView sources,
                       TensorView sampled) override;
   void rms_norm(
@@ -68,7 +70,11 @@ class NpuOps final : public Ops {
                     TensorView inverse_frequencies,
                     float scale,
                     TensorView out) override;
-  void rotary(Stream& stream, TensorView x, std::int64_t head_dim, TensorView table) override;
+  void rotary(Stream& stream,
+              TensorView x,
+              std::int64_t head_dim,
+              TensorView table,
+              TensorView out) override;
   void kv_write(Stream& stream, TensorView k, TensorView v, TensorView slots, KvLayer kv) override;
   void paged_attention(Stream& stream, const PagedAttentionArgs& args) override;
   void gated_activation(Stream& stream,
@@ -99,7 +105,7 @@ class NpuOps final : public Ops {
   void upload_quantized(Stream& stream,
                         std::span<const WeightSlice> slices,
                         const PackedLinear& packed);
-  /// out = x · weightᵀ.   x, out T; out dense
+  /// out = x · weightᵀ, 8-bit weights.   x, out T; out dense
   void multiply(device::ascend::NpuStream& stream,
                 TensorView x,
                 const PackedLinear& weight,
@@ -130,6 +136,8 @@ class NpuOps final : public Ops {
               std::int64_t first,
               std::int64_t last);
   void attend_packed(device::ascend::NpuStream& stream, const PagedAttentionArgs& args);
+  /// One new token of each sequence, whose lengths a recording leaves open.
+  void attend_adjustably(device::ascend::NpuStream& stream, const PagedAttentionArgs& args);
   void run_attention(device::ascend::NpuStream& stream,
                      const PagedAttentionArgs& args,
                      const AclTensor& query,
@@ -159,20 +167,20 @@ class NpuOps final : public Ops {
   device::ascend::NpuDevice& device_;
   OpsTraits traits_;
 
-  Buffer rotation_;  // T [2, n, rotary_dim]: cosines, sines; each half twice
+  bool knows_steps_ = false;  // begin_step() is called
+  Buffer rotation_;           // T [2, n, rotary_dim]: cosines, sines; each half twice
   DType rotation_dtype_ = DType::f32;
   std::int64_t rotation_rows_ = 0;
   std::int64_t rotation_dim_ = 0;
   const void* rotation_table_ = nullptr;  // what it was made of
-  const void* written_table_ = nullptr;   // by the last rotary_table
-  bool rotation_is_stale_ = true;
+  bool rotation_is_ready_ = false;        // of this step
 
   Buffer mask_;  // i8 [2048, 2048], 1 above the diagonal
   AclTensor mask_tensor_;
 
-  Buffer padding_positions_;      // f32 [most positions]: 0.5, 1.5, …
-  Buffer padding_mask_;           // BOOL [num_seqs, padded_context_len], 1 past a sequence's end
-  bool padding_is_stale_ = true;  // a step has begun since it was made
+  Buffer padding_positions_;       // f32 [most positions]: 0.5, 1.5, …
+  Buffer padding_mask_;            // BOOL [num_seqs, padded_context_len], 1 past a sequence's end
+  bool padding_is_ready_ = false;  // of this step
 
   CardSampler card_sampler_;
   Buffer host_logits_;  // pinned

@@ -1,6 +1,7 @@
 // Sampling for Ascend cards. What the card's sampler leaves out is done on the host, by the very
 // code of cpu devices: the logits come down, tokens and logprobs go up again in stream order.
 #include <cstring>
+#include <limits>
 
 #include "device/cpu/cpu_device.h"
 #include "ops/ascend/launch.h"
@@ -110,7 +111,11 @@ void NpuOps::sample(Stream& stream,
         row.bias_end - row.bias_begin + row.count_end - row.count_begin;
     cpu::RowSampler sampler(
         kernels, vocab_size, sampler_scratch(sampler_scratch_, vocab_size, modifications));
-    sampler.sample(host + i * vocab_size, row, batch, results.row(i));
+    const cpu::RowOutput result = results.row(i);
+    sampler.sample(host + i * vocab_size, row, batch, result);
+    if (*result.token >= 0) continue;
+    *result.token = 0;
+    *result.logprob = std::numeric_limits<float>::quiet_NaN();
   }
   write_output(npu, output, rows);
 }

@@ -51,7 +51,7 @@ std::vector<float> run_attention(Rig& rig, DType dtype, const Attention& shape) 
       slots.push_back(static_cast<std::int32_t>(block * block_size + position % block_size));
     }
   }
-  if (rig.bad_indices()) {
+  if (rig.traits().tolerates_bad_indices) {
     slots.push_back(-1);
     slots.push_back(static_cast<std::int32_t>(num_blocks * block_size));  // one past the end
   }

@@ -20,7 +20,7 @@ void add_row_cases(std::vector<OpCase>& cases, DType dtype) {
          .run = [=](Rig& rig) {
            const TensorView table = rig.upload(random_values(1, 50 * 37), dtype, {50, 37});
            std::vector<std::int32_t> ids = {3, 49, 0, -1, 50, kLowestId, kHighestId, 3};
-           if (!rig.bad_indices()) ids = {3, 49, 0, 7, 48, 1, 2, 3};
+           if (!rig.traits().tolerates_bad_indices) ids = {3, 49, 0, 7, 48, 1, 2, 3};
            const TensorView out = rig.blank(out_dtype, {8, 37});
            rig.ops().embedding(rig.stream(), table, rig.upload(ids), out);
            return rig.download(out);
@@ -33,7 +33,7 @@ void add_row_cases(std::vector<OpCase>& cases, DType dtype) {
                    .run = [=](Rig& rig) {
                      const TensorView x = rig.upload(random_values(2, 9 * 24), dtype, {9, 24});
                      std::vector<std::int32_t> indices = {8, 0, 8, -1, 9, kHighestId};
-                     if (!rig.bad_indices()) indices = {8, 0, 8, 3, 4, 5};
+                     if (!rig.traits().tolerates_bad_indices) indices = {8, 0, 8, 3, 4, 5};
                      const TensorView out = rig.blank(dtype, {6, 20});
                      rig.ops().gather_rows(
                          rig.stream(), x.slice_columns(4, 20), rig.upload(indices), out);
@@ -60,25 +60,33 @@ void add_rotary_cases(std::vector<OpCase>& cases, DType dtype) {
     std::int64_t head_dim;
     std::int64_t rotary_dim;
   };
-  for (const Heads& heads : {Heads{2, 64, 64}, Heads{3, 80, 32}, Heads{1, 8, 6}}) {
-    cases.push_back(
-        {.op = "rotary",
-         .name = fmt::format("{} heads of {}, {} rotated, strided",
-                             heads.num_heads,
-                             heads.head_dim,
-                             heads.rotary_dim),
-         .dtype = dtype,
-         .tolerance = tolerance(dtype, 2),
-         .run = [=](Rig& rig) {
-           const std::int64_t width = heads.num_heads * heads.head_dim;
-           const TensorView wide =
-               rig.upload(random_values(5, 4 * (width + 6)), dtype, {4, width + 6});
-           const TensorView table = rig.upload(
-               random_values(6, 4 * heads.rotary_dim), DType::f32, {4, heads.rotary_dim});
-           rig.ops().rotary(rig.stream(), wide.slice_columns(2, width), heads.head_dim, table);
-           return rig.download(wide);
-         }});
-  }
+  const auto add = [&](const Heads& heads, std::int64_t pad) {
+    cases.push_back({.op = "rotary",
+                     .name = fmt::format("{} heads of {}, {} rotated, strided{}",
+                                         heads.num_heads,
+                                         heads.head_dim,
+                                         heads.rotary_dim,
+                                         pad == 0 ? "" : " on both sides"),
+                     .dtype = dtype,
+                     .tolerance = tolerance(dtype, 2),
+                     .run = [=](Rig& rig) {
+                       const std::int64_t width = heads.num_heads * heads.head_dim;
+                       const TensorView wide =
+                           rig.upload(random_values(5, 4 * (width + 6)), dtype, {4, width + 6});
+                       const TensorView table = rig.upload(random_values(6, 4 * heads.rotary_dim),
+                                                           DType::f32,
+                                                           {4, heads.rotary_dim});
+                       const TensorView out = rig.blank(dtype, {4, width + pad});
+                       rig.ops().rotary(rig.stream(),
+                                        wide.slice_columns(2, width),
+                                        heads.head_dim,
+                                        table,
+                                        out.slice_columns(0, width));
+                       return rig.download(out);  // the columns beside it stay NaN
+                     }});
+  };
+  for (const Heads& heads : {Heads{2, 64, 64}, Heads{3, 80, 32}, Heads{1, 8, 6}})
+    for (const std::int64_t pad : {0, 6}) add(heads, pad);
 }
 
 void add_activation_cases(std::vector<OpCase>& cases, DType dtype) {
@@ -114,18 +122,36 @@ std::vector<OpCase> elementwise_cases() {
     add_rotary_cases(cases, dtype);
     add_activation_cases(cases, dtype);
   }
+  cases.push_back(
+      {.op = "resolve_tokens",
+       .name = "kept, replaced, out of range",
+       .dtype = DType::f32,
+       .tolerance = 0.0,
+       .run = [](Rig& rig) {
+         const std::int32_t ids[] = {10, 11, 12, 13, 14};
+         std::vector<std::int32_t> rows = {3, 1, 0, -1, 5};
+         std::vector<std::int32_t> sources = {2, 0, 3, 1, kHighestId};
+         if (!rig.traits().tolerates_bad_indices) {
+           rows = {3, 1, 4};
+           sources = {2, 0, 2};
+         }
+         const std::int32_t sampled[] = {70, 71, 72};
+         const TensorView tokens = rig.upload(ids);
+         rig.ops().resolve_tokens(
+             rig.stream(), tokens, rig.upload(rows), rig.upload(sources), rig.upload(sampled));
+         return rig.download(tokens);
+       }});
   cases.push_back({.op = "resolve_tokens",
-                   .name = "kept, replaced, out of range",
+                   .name = "all",
                    .dtype = DType::f32,
                    .tolerance = 0.0,
                    .run = [](Rig& rig) {
-                     const std::int32_t ids[] = {10, 11, 12, 13, 14};
-                     std::vector<std::int32_t> sources = {-1, 2, 0, 3, kHighestId};
-                     if (!rig.bad_indices()) sources = {-1, 2, 0, 1, -1};
-                     const std::int32_t sampled[] = {70, 71, 72};
+                     const std::int32_t ids[] = {10, 11, 12};
+                     const std::int32_t sources[] = {2, 0, 2};
+                     const std::int32_t sampled[] = {70, 71, 72, 73};
                      const TensorView tokens = rig.upload(ids);
                      rig.ops().resolve_tokens(
-                         rig.stream(), tokens, rig.upload(sources), rig.upload(sampled));
+                         rig.stream(), tokens, {}, rig.upload(sources), rig.upload(sampled));
                      return rig.download(tokens);
                    }});
   for (const float scale : {1.0f, 1.25f}) {

@@ -60,7 +60,8 @@ void add_strided(DType dtype, LinearFormat format, std::vector<OpCase>& cases) {
            const DType source = dtype == DType::f32 ? DType::bf16 : DType::f32;
            const auto& weight =
                rig.pack(random_values(3, kIn * 111), source, {50, 1, 60}, kIn, format);
-           const TensorView bias = rig.upload(random_values(4, 111), DType::f32, {111});
+           const TensorView bias =
+               rig.upload(random_values(4, 111), rig.traits().bias_dtype(dtype), {111});
            const TensorView x =
                rig.upload(random_values(5, rows * (kIn + 9)), dtype, {rows, kIn + 9})
                    .slice_columns(4, kIn);

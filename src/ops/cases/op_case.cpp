@@ -49,8 +49,8 @@ std::vector<float> random_values(std::uint64_t seed, std::int64_t count, float m
   return values;
 }
 
-Rig::Rig(Ops& ops, bool bad_indices)
-    : ops_(ops), bad_indices_(bad_indices), stream_(ops.device().create_stream()) {}
+Rig::Rig(Ops& ops, const OpsTraits& traits)
+    : ops_(ops), traits_(traits), stream_(ops.device().create_stream()) {}
 
 Rig::~Rig() {
   try {
@@ -179,14 +179,14 @@ std::vector<OpCase> all_cases() {
 }
 
 std::vector<float> expected_of(const OpCase& op_case, Ops& reference, const OpsTraits& traits) {
-  Rig rig(reference, traits.tolerates_bad_indices);
+  Rig rig(reference, traits);
   return op_case.run(rig);
 }
 
 CaseResult run_case(const OpCase& op_case, Ops& ops, std::span<const float> expected) {
   std::vector<float> results;
   try {
-    Rig rig(ops, ops.traits().tolerates_bad_indices);
+    Rig rig(ops);
     results = op_case.run(rig);
   } catch (const UnsupportedOp& error) {
     return {.outcome = Outcome::unsupported, .message = error.what()};

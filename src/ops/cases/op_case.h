@@ -22,15 +22,16 @@ std::vector<float> random_values(std::uint64_t seed, std::int64_t count, float m
 /// thread.
 class Rig {
  public:
-  /// `bad_indices`: cases may point outside of what there is; see OpsTraits::tolerates_bad_indices.
-  explicit Rig(Ops& ops, bool bad_indices = true);
+  explicit Rig(Ops& ops) : Rig(ops, ops.traits()) {}
+  /// As a case is put to operations with `traits`.
+  Rig(Ops& ops, const OpsTraits& traits);
   ~Rig();
   Rig(const Rig&) = delete;
   Rig& operator=(const Rig&) = delete;
 
   Ops& ops() { return ops_; }
   Stream& stream() { return *stream_; }
-  bool bad_indices() const { return bad_indices_; }
+  const OpsTraits& traits() const { return traits_; }
 
   /// Rounds `values` to `dtype`.
   TensorView upload(std::span<const float> values,
@@ -59,7 +60,7 @@ class Rig {
 
  private:
   Ops& ops_;
-  bool bad_indices_;
+  const OpsTraits traits_;
   std::unique_ptr<Stream> stream_;
   std::vector<Buffer> buffers_;
   std::vector<std::unique_ptr<PackedLinear>> packed_;

@@ -1,6 +1,7 @@
 #include "ops/cases/op_case.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace fastchat::ops::cases {
@@ -21,8 +22,16 @@ std::vector<float> tokens_and_logprobs(Rig& rig,
                                        const SampleOutput& output,
                                        std::int64_t vocab_size) {
   std::vector<float> results;
-  for (const TensorView& view :
-       {output.tokens, output.top_tokens, output.logprobs, output.top_logprobs}) {
+  std::vector<float> tokens = rig.download(output.tokens);
+  std::vector<float> logprobs = rig.download(output.logprobs);
+  // A row without a token may be told by either.
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (!rig.traits().tolerates_bad_indices && !std::isfinite(logprobs[i])) tokens[i] = -1.0f;
+    if (tokens[i] < 0.0f) logprobs[i] = kNan;
+    results.push_back(tokens[i] / static_cast<float>(vocab_size));
+    results.push_back(logprobs[i]);
+  }
+  for (const TensorView& view : {output.top_tokens, output.top_logprobs}) {
     for (const float value : rig.download(view))
       results.push_back(view.dtype() == DType::i32 ? value / static_cast<float>(vocab_size)
                                                    : value);

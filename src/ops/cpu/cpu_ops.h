@@ -60,6 +60,7 @@ class CpuOps final : public Ops {
   void gather_rows(Stream& stream, TensorView x, TensorView indices, TensorView out) override;
   void resolve_tokens(Stream& stream,
                       TensorView ids,
+                      TensorView rows,
                       TensorView sources,
                       TensorView sampled) override;
   void rms_norm(
@@ -87,7 +88,11 @@ class CpuOps final : public Ops {
                     TensorView inverse_frequencies,
                     float scale,
                     TensorView out) override;
-  void rotary(Stream& stream, TensorView x, std::int64_t head_dim, TensorView table) override;
+  void rotary(Stream& stream,
+              TensorView x,
+              std::int64_t head_dim,
+              TensorView table,
+              TensorView out) override;
   void kv_write(Stream& stream, TensorView k, TensorView v, TensorView slots, KvLayer kv) override;
   void paged_attention(Stream& stream, const PagedAttentionArgs& args) override;
   void gated_activation(Stream& stream,

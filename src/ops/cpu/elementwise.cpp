@@ -70,18 +70,18 @@ void CpuOps::gather_rows(Stream& stream, TensorView x, TensorView indices, Tenso
   });
 }
 
-void CpuOps::resolve_tokens(Stream& stream,
-                            TensorView ids,
-                            TensorView sources,
-                            TensorView sampled) {
-  check_resolve_tokens(ids, sources, sampled);
-  cpu::cpu_stream(stream, "resolve_tokens").enqueue([ids, sources, sampled](CpuTeam&) {
-    for (std::int64_t i = 0; i < ids.rows(); ++i) {
+void CpuOps::resolve_tokens(
+    Stream& stream, TensorView ids, TensorView rows, TensorView sources, TensorView sampled) {
+  check_resolve_tokens(ids, rows, sources, sampled);
+  cpu::cpu_stream(stream, "resolve_tokens").enqueue([ids, rows, sources, sampled](CpuTeam&) {
+    for (std::int64_t i = 0; i < sources.rows(); ++i) {
       const std::int32_t source = *row_at<const std::int32_t>(sources, i);
-      if (source < 0) continue;
+      const std::int64_t row = rows.empty() ? i : *row_at<const std::int32_t>(rows, i);
+      if (row < 0 || row >= ids.rows()) continue;
       // A source that is not there becomes an id that embedding turns to NaN.
-      *row_at<std::int32_t>(ids, i) =
-          source < sampled.rows() ? *row_at<const std::int32_t>(sampled, source) : -1;
+      const bool is_there = source >= 0 && source < sampled.rows();
+      *row_at<std::int32_t>(ids, row) =
+          is_there ? *row_at<const std::int32_t>(sampled, source) : -1;
     }
   });
 }
@@ -133,10 +133,12 @@ void CpuOps::rotary_table(Stream& stream,
       });
 }
 
-void CpuOps::rotary(Stream& stream, TensorView x, std::int64_t head_dim, TensorView table) {
-  check_rotary(x, head_dim, table);
+void CpuOps::rotary(
+    Stream& stream, TensorView x, std::int64_t head_dim, TensorView table, TensorView out) {
+  check_rotary(x, head_dim, table, out);
   if (x.rows() == 0) return;
-  const cpu::RotaryArgs args{.x = cpu::rows(x),
+  const cpu::RotaryArgs args{.x = cpu::const_rows(x),
+                             .out = cpu::rows(out),
                              .table = table.as<const float>(),
                              .table_stride = table.row_stride(),
                              .num_heads = x.dim(1) / head_dim,

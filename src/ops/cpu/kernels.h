@@ -107,7 +107,8 @@ struct NormArgs {
 };
 
 struct RotaryArgs {
-  Rows x;
+  ConstRows x;
+  Rows out;
   const float* table = nullptr;  // rows of rotary_dim: cosines, then sines
   std::int64_t table_stride = 0;
   std::int64_t num_heads = 0;

@@ -86,6 +86,9 @@ void run_tiles(const Kernels& kernels, LinearArgs args, bool quantizes_input, Cp
 void CpuOps::linear(
     Stream& stream, TensorView x, const PackedLinear& weight, TensorView bias, TensorView out) {
   check_linear(x, weight, bias, out);
+  check(bias.empty() || bias.dtype() == DType::f32,
+        "linear: bias is {}, expected f32",
+        bias.describe());
   if (x.rows() == 0) return;
   LinearArgs args{.x = cpu::const_rows(x),
                   .num_rows = x.rows(),

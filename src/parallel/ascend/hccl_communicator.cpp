@@ -108,8 +108,8 @@ class HcclCommunicator final : public Communicator {
   void connect() override { comm(); }
 
   void all_reduce(TensorView data) override {
-    check(data.dtype() == DType::f32 && data.is_dense(),
-          "all_reduce: data is {}, expected dense f32",
+    check(device::is_float(data.dtype()) && data.is_dense(),
+          "all_reduce: data is {}, expected dense f32, f16 or bf16",
           data.describe());
     const auto count = static_cast<std::uint64_t>(data.num_elements());
     run("HcclAllReduce",
@@ -117,7 +117,7 @@ class HcclCommunicator final : public Communicator {
         data.data(),
         data.data(),
         count,
-        HCCL_DATA_TYPE_FP32,
+        hccl_dtype(data.dtype()),
         HCCL_REDUCE_SUM);
   }
   void all_gather(TensorView part, TensorView out, const AxisSplit& columns) override {
@@ -305,9 +305,12 @@ class HcclCommunicator final : public Communicator {
                     rank_,
                     columns.part(rank_).count);
     const std::size_t element_bytes = device::size_of(part.dtype());
-    // Space of its own: the part may lie where the result goes.
-    const TensorView sent = ops::ascend::temporary(stream_, part.dtype(), {rows, widest});
-    copy(sent.slice_columns(0, part.dim(1)), part);
+    // All send as much, of memory that is not where the result goes.
+    TensorView sent = part;
+    if (!part.is_dense() || part.dim(1) != widest || lies_in(part, out)) {
+      sent = ops::ascend::temporary(stream_, part.dtype(), {rows, widest});
+      copy(sent.slice_columns(0, part.dim(1)), part);
+    }
     const bool in_place = !out.empty() && rows == 1 && widest * size() == out.dim(1);
     const TensorView received =
         in_place ? out : ops::ascend::temporary(stream_, part.dtype(), {size() * rows, widest});
@@ -334,6 +337,12 @@ class HcclCommunicator final : public Communicator {
                             {rows, widest});
       copy(out.slice_columns(range.begin, range.count), from.slice_columns(0, range.count));
     }
+  }
+
+  static bool lies_in(const TensorView& part, const TensorView& whole) {
+    const auto* const begin = static_cast<const char*>(whole.data());
+    const auto* const data = static_cast<const char*>(part.data());
+    return !whole.empty() && data >= begin && data < begin + whole.size_bytes();
   }
 
   void copy(const TensorView& to, const TensorView& from) {

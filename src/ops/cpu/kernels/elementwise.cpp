@@ -75,17 +75,20 @@ void rotary(const RotaryArgs& args, std::int64_t begin, std::int64_t end) {
       const float* cosines = args.table + row * args.table_stride;
       const float* sines = cosines + half;
       for (std::int64_t head = 0; head < args.num_heads; ++head) {
-        X* first = static_cast<X*>(args.x.data) + row * args.x.stride + head * args.head_dim;
-        X* second = first + half;
+        const std::int64_t column = head * args.head_dim;
+        const X* first = static_cast<const X*>(args.x.data) + row * args.x.stride + column;
+        const X* second = first + half;
+        X* out = static_cast<X*>(args.out.data) + row * args.out.stride + column;
         for_each_vector(
             half, FASTCHAT_BODY(i, lanes) {
               const F32 a = load_some(first + i, lanes);
               const F32 b = load_some(second + i, lanes);
               const F32 c = load_some(cosines + i, lanes);
               const F32 s = load_some(sines + i, lanes);
-              store_some(first + i, fma(-b, s, a * c), lanes);
-              store_some(second + i, fma(a, s, b * c), lanes);
+              store_some(out + i, fma(-b, s, a * c), lanes);
+              store_some(out + half + i, fma(a, s, b * c), lanes);
             });
+        for (std::int64_t i = 2 * half; i < args.head_dim; ++i) out[i] = first[i];
       }
     }
   });

@@ -49,11 +49,13 @@ void gather_rows(TensorView x, TensorView indices, TensorView out) {
   }
 }
 
-void resolve_tokens(TensorView ids, TensorView sources, TensorView sampled) {
-  for (std::int64_t row = 0; row < ids.rows(); ++row) {
-    const std::int32_t source = get_index(sources, row);
-    if (source >= 0)
-      ids.as<std::int32_t>()[row] = source < sampled.rows() ? get_index(sampled, source) : -1;
+void resolve_tokens(TensorView ids, TensorView rows, TensorView sources, TensorView sampled) {
+  for (std::int64_t i = 0; i < sources.rows(); ++i) {
+    const std::int32_t source = get_index(sources, i);
+    const std::int64_t row = rows.empty() ? i : get_index(rows, i);
+    if (row < 0 || row >= ids.rows()) continue;
+    const bool is_there = source >= 0 && source < sampled.rows();
+    ids.as<std::int32_t>()[row] = is_there ? get_index(sampled, source) : -1;
   }
 }
 
@@ -78,7 +80,7 @@ void rotary_table(TensorView positions,
   }
 }
 
-void rotary(TensorView x, std::int64_t head_dim, TensorView table) {
+void rotary(TensorView x, std::int64_t head_dim, TensorView table, TensorView out) {
   const std::int64_t half = table.dim(1) / 2;
   for (std::int64_t row = 0; row < x.rows(); ++row) {
     for (std::int64_t head = 0; head < x.dim(1) / head_dim; ++head) {
@@ -88,9 +90,11 @@ void rotary(TensorView x, std::int64_t head_dim, TensorView table) {
         const double b = get(x, row, first + half);
         const double cosine = get(table, row, i);
         const double sine = get(table, row, half + i);
-        set(x, row, first, a * cosine - b * sine);
-        set(x, row, first + half, b * cosine + a * sine);
+        set(out, row, first, a * cosine - b * sine);
+        set(out, row, first + half, b * cosine + a * sine);
       }
+      for (std::int64_t i = 2 * half; i < head_dim; ++i)
+        set(out, row, head * head_dim + i, get(x, row, head * head_dim + i));
     }
   }
 }

@@ -65,7 +65,7 @@ void linear(TensorView x,
       for (std::int64_t k = 0; k < depth; ++k)
         sum += input[static_cast<std::size_t>(k)] * weight_row[static_cast<std::size_t>(k)];
       sum *= scale * input_scales[static_cast<std::size_t>(row)];
-      set(out, row, column, sum + (bias.empty() ? 0.0 : bias.as<const float>()[column]));
+      set(out, row, column, sum + (bias.empty() ? 0.0 : get(bias, column, 0)));
     }
   }
 }

@@ -18,19 +18,7 @@ const void* address(const TensorView& view, std::int64_t row, std::int64_t colum
 }  // namespace
 
 double get(const TensorView& view, std::int64_t row, std::int64_t column) {
-  const void* element = address(view, row, column);
-  switch (view.dtype()) {
-    case DType::f32:
-      return *static_cast<const float*>(element);
-    case DType::f16:
-      return device::f16_to_f32(*static_cast<const std::uint16_t*>(element));
-    case DType::bf16:
-      return device::bf16_to_f32(*static_cast<const std::uint16_t*>(element));
-    case DType::i8:
-      return *static_cast<const std::int8_t*>(element);
-    default:
-      fail("{} is neither of a floating-point dtype nor i8", view.describe());
-  }
+  return device::to_f32(address(view, row, column), view.dtype(), 0);
 }
 
 void set(const TensorView& view, std::int64_t row, std::int64_t column, double value) {
@@ -148,13 +136,11 @@ void ReferenceOps::gather_rows(Stream& stream, TensorView x, TensorView indices,
   });
 }
 
-void ReferenceOps::resolve_tokens(Stream& stream,
-                                  TensorView ids,
-                                  TensorView sources,
-                                  TensorView sampled) {
-  check_resolve_tokens(ids, sources, sampled);
+void ReferenceOps::resolve_tokens(
+    Stream& stream, TensorView ids, TensorView rows, TensorView sources, TensorView sampled) {
+  check_resolve_tokens(ids, rows, sources, sampled);
   cpu::cpu_stream(stream, "resolve_tokens").enqueue([=](device::CpuTeam&) {
-    reference::resolve_tokens(ids, sources, sampled);
+    reference::resolve_tokens(ids, rows, sources, sampled);
   });
 }
 
@@ -201,10 +187,11 @@ void ReferenceOps::rotary_table(Stream& stream,
   });
 }
 
-void ReferenceOps::rotary(Stream& stream, TensorView x, std::int64_t head_dim, TensorView table) {
-  check_rotary(x, head_dim, table);
+void ReferenceOps::rotary(
+    Stream& stream, TensorView x, std::int64_t head_dim, TensorView table, TensorView out) {
+  check_rotary(x, head_dim, table, out);
   cpu::cpu_stream(stream, "rotary").enqueue([=](device::CpuTeam&) {
-    reference::rotary(x, head_dim, table);
+    reference::rotary(x, head_dim, table, out);
   });
 }
 

@@ -29,7 +29,7 @@ TensorView values(const KvLayer& kv);
 
 void embedding(TensorView table, TensorView ids, TensorView out);
 void gather_rows(TensorView x, TensorView indices, TensorView out);
-void resolve_tokens(TensorView ids, TensorView sources, TensorView sampled);
+void resolve_tokens(TensorView ids, TensorView rows, TensorView sources, TensorView sampled);
 void rms_norm(TensorView x, TensorView weight, float eps, TensorView out);
 void layer_norm(TensorView x, TensorView weight, TensorView bias, float eps, TensorView out);
 void add(TensorView out, TensorView x);
@@ -44,7 +44,7 @@ void rotary_table(TensorView positions,
                   TensorView inverse_frequencies,
                   float scale,
                   TensorView out);
-void rotary(TensorView x, std::int64_t head_dim, TensorView table);
+void rotary(TensorView x, std::int64_t head_dim, TensorView table, TensorView out);
 void kv_write(TensorView k, TensorView v, TensorView slots, KvLayer kv);
 void paged_attention(const PagedAttentionArgs& args);
 void gated_activation(TensorView gate_up, Activation activation, TensorView out);
@@ -69,6 +69,7 @@ class ReferenceOps final : public Ops {
   void gather_rows(Stream& stream, TensorView x, TensorView indices, TensorView out) override;
   void resolve_tokens(Stream& stream,
                       TensorView ids,
+                      TensorView rows,
                       TensorView sources,
                       TensorView sampled) override;
   void rms_norm(
@@ -90,7 +91,11 @@ class ReferenceOps final : public Ops {
                     TensorView inverse_frequencies,
                     float scale,
                     TensorView out) override;
-  void rotary(Stream& stream, TensorView x, std::int64_t head_dim, TensorView table) override;
+  void rotary(Stream& stream,
+              TensorView x,
+              std::int64_t head_dim,
+              TensorView table,
+              TensorView out) override;
   void kv_write(Stream& stream, TensorView k, TensorView v, TensorView slots, KvLayer kv) override;
   void paged_attention(Stream& stream, const PagedAttentionArgs& args) override;
   void gated_activation(Stream& stream,

@@ -3,9 +3,14 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <set>
 #include <thread>
 #include <utility>
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "emulator/communicator.h"
 #include "emulator/costs.h"
@@ -28,6 +33,29 @@ struct Meeting {
 std::map<std::string, std::shared_ptr<Meeting>>& meetings() {
   static auto& under_way = *new std::map<std::string, std::shared_ptr<Meeting>>();
   return under_way;
+}
+
+// A root is found at a port of its card. Held until the process ends, as HCCL holds its own.
+void listen_for_ranks(int card) {
+  const char* const base = std::getenv("HCCL_IF_BASE_PORT");
+  if (base == nullptr) return;
+  static auto& ports = *new std::set<int>();
+  const int port = std::atoi(base) + card;
+  const std::lock_guard lock(runtime().mutex);
+  if (ports.contains(port)) return;
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int reuse = 1;
+  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  if (bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      listen(listener, 1) != 0) {
+    close(listener);
+    refuse_call(HCCL_E_TCP_CONNECT, fmt::format("port {} is in use", port));
+  }
+  ports.insert(port);
 }
 
 uint64_t default_buffer_mb() {
@@ -184,7 +212,7 @@ HcclResult guarded_comm(const char* call, const Body& body) {
 HcclResult HcclGetRootInfo(HcclRootInfo* root) {
   return guarded_comm("HcclGetRootInfo", [&] {
     require(root, "the root info");
-    require_context();
+    listen_for_ranks(require_context()->card->id);
     *root = {};
     const std::string name = new_name();
     std::copy(name.begin(), name.end(), root->internal);

@@ -5,6 +5,7 @@
 
 #include "emulator/capture.h"
 #include "emulator/entry.h"
+#include "emulator/settings.h"
 
 using namespace emulator;  // NOLINT(google-build-using-namespace)
 
@@ -254,6 +255,7 @@ aclError aclmdlRICaptureTaskUpdateEnd(aclrtStream stream) {
     }
     auto run = [update = std::move(update)](Stream& stream) {
       catch_up(stream);
+      if (settings().ignores_updates) return;
       const std::lock_guard guard(runtime().mutex);
       const auto& indices = update.graph->groups[update.group];
       for (size_t i = 0; i < indices.size(); ++i) update.graph->tasks[indices[i]] = update.tasks[i];

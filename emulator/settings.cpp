@@ -112,6 +112,7 @@ Settings read_settings() {
   read.dilation = factor("DILATION", read.dilation);
   read.launch_cost = factor("LAUNCH_COST", read.launch_cost);
   read.timeline_path = environment(variable("TIMELINE").c_str());
+  read.ignores_updates = number("IGNORE_UPDATES").value_or(0) != 0;
   read.max_streams = static_cast<int>(number("STREAMS").value_or(1984));
   read.max_events = static_cast<int>(number("EVENTS").value_or(65536));
   if (const auto timeout = number("HCCL_TIMEOUT_MS"))

@@ -37,6 +37,7 @@ struct Settings {
   double dilation = 20;                 // DILATION: wall seconds per simulated second; 0: no waits
   double launch_cost = 1;               // LAUNCH_COST: factor on what launches and gaps cost
   std::string timeline_path;            // TIMELINE: where the picture of the cards' time goes
+  bool ignores_updates = false;         // IGNORE_UPDATES: a fault, see README.md
   int max_streams;                      // STREAMS: per card, graphs included; 1984
   int max_events;                       // EVENTS: per card; 65536
   /// HCCL_TIMEOUT_MS: replaces HCCL_CONNECT_TIMEOUT and HCCL_EXEC_TIMEOUT, whose least values are

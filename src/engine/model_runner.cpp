@@ -90,12 +90,16 @@ struct RankStep {
   std::unique_ptr<device::Event> done;          // the sampler: outputs are on the host
 };
 
-/// Logprobs of the same step, computed twice: sums over devices may round differently.
-bool agree(const std::vector<float>& a, const std::vector<float>& b) {
-  constexpr float kTolerance = 1e-2f;
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](float x, float y) {
-    return std::abs(x - y) <= kTolerance || (std::isnan(x) && std::isnan(y));
-  });
+/// Largest logprobs of the same step, computed twice: sums over devices and other kernels may round
+/// differently, logits of some twenty by an eighth in bf16. Which of two equal ones comes first may
+/// differ too.
+bool agree(const StepOutput& a, const StepOutput& b, DType dtype) {
+  const float tolerance = dtype == DType::bf16 ? 0.25f : 0.03f;
+  return std::equal(a.top_logprobs.begin(),
+                    a.top_logprobs.end(),
+                    b.top_logprobs.begin(),
+                    b.top_logprobs.end(),
+                    [&](float x, float y) { return std::abs(x - y) <= tolerance; });
 }
 
 std::size_t num_slots(const ModelRunnerOptions& options) {
@@ -372,8 +376,8 @@ struct ModelRunner::Impl {
       rank.recorded = std::make_unique<RecordedSteps>();
       // Padded steps read what nobody has written, and count it zero times.
       rank.kv->clear(*rank.stream);
-      if (device.graphs_take_lengths() && options.most_bytes_in_vain) {
-        rank.recorded->set_updates(device.create_stream());
+      if (device.graphs_take_lengths() && options.most_bytes_in_vain &&
+          rank.recorded->make_updates(device)) {
         rank.position_bytes = ops::kv_block_bytes(rank.ops->traits(), rank.stage->kv_spec(0)) /
                               static_cast<std::uint64_t>(plan.kv_block_size);
         let_take_lengths(rank, *options.most_bytes_in_vain);
@@ -722,7 +726,7 @@ struct ModelRunner::Impl {
         return fmt::format("the {} of layer {} gives {}: beyond the range of {}",
                            part,
                            layer,
-                           value,
+                           std::isnan(value) ? "NaN" : "infinity",
                            device::to_string(dtype));
     return {};
   }
@@ -915,37 +919,38 @@ struct ModelRunner::Impl {
   /// two: the same steps, whose KV is written anew each time. `expected` is what the first give,
   /// where it is not known yet. What differs, or empty.
   std::string check_recorded(std::array<StepOutput, 2>& expected) {
-    for (int i = 0; i < 4 * options.max_outstanding; ++i) {
-      for (std::int32_t position = 0; position < 2; ++position) {
-        StepInput input;
-        input.step_id = num_submitted + 1;
-        input.tokens = {1 + position};
-        input.positions = {position};
-        input.slots = {position};
-        input.query_starts = {0, 1};
-        input.context_lens = {position + 1};
-        input.block_table = {0};
-        input.max_blocks = 1;
-        input.logits_rows = {0};
-        input.sampling = {{.temperature = 0.0f}};
-        input.max_logprobs =
-            static_cast<std::int32_t>(std::min<std::int64_t>(kMaxLogprobs, config.vocab_size));
-        submit(std::move(input));
-        StepOutput output = wait();
-        check(output.error.empty(), "{}", output.error);
-        StepOutput& first = expected[static_cast<std::size_t>(position)];
-        if (first.tokens.empty()) first = output;
-        if (output.tokens != first.tokens || output.top_tokens != first.top_tokens ||
-            !agree(output.top_logprobs, first.top_logprobs))
-          return fmt::format(
-              "a recorded step gives token {} with logprob {}, the step itself {} "
-              "with {}",
-              output.tokens.front(),
-              output.top_logprobs.front(),
-              first.tokens.front(),
-              first.top_logprobs.front());
-        recycle(std::move(output));
-      }
+    const int depth = options.max_outstanding;
+    for (int i = 0; i < 8 * depth; ++i) {
+      // As many steps as there are slots have the same: what each slot records meets the other too.
+      const std::int32_t position = i / depth % 2;
+      StepInput input;
+      input.step_id = num_submitted + 1;
+      // Of ordinary tokens, which differ: the first ids are often those of specials.
+      input.tokens = {static_cast<std::int32_t>(config.vocab_size / (2 + position))};
+      input.positions = {position};
+      input.slots = {position};
+      input.query_starts = {0, 1};
+      input.context_lens = {position + 1};
+      input.block_table = {0};
+      input.max_blocks = 1;
+      input.logits_rows = {0};
+      input.max_logprobs =
+          static_cast<std::int32_t>(std::min<std::int64_t>(kMaxLogprobs, config.vocab_size));
+      input.sampling = {{.temperature = 0.0f, .num_logprobs = input.max_logprobs}};
+      submit(std::move(input));
+      StepOutput output = wait();
+      check(output.error.empty(), "{}", output.error);
+      StepOutput& first = expected[static_cast<std::size_t>(position)];
+      if (first.tokens.empty()) first = output;
+      if (!agree(output, first, dtype))
+        return fmt::format(
+            "a recorded step gives token {} with logprob {}, the step itself {} "
+            "with {}",
+            output.tokens.front(),
+            output.top_logprobs.front(),
+            first.tokens.front(),
+            first.top_logprobs.front());
+      recycle(std::move(output));
     }
     return {};
   }
@@ -1020,6 +1025,7 @@ std::string ModelRunner::dry_run(const std::vector<std::int32_t>& tokens) {
 
 std::string ModelRunner::check_graphs() {
   if (!impl_->ranks.front().recorded) return {};
+  for (Impl::Rank& rank : impl_->ranks) rank.most_read_in_vain.reset();
   // By length: one position, or two.
   std::array<StepOutput, 2> expected;
   std::string defect = impl_->check_recorded(expected);

@@ -64,6 +64,15 @@ void RecordedSteps::record(Entry& entry,
   refuse(entry, why);
 }
 
+bool RecordedSteps::make_updates(device::Device& device) {
+  try {
+    updates_ = device.create_stream();
+  } catch (const std::exception& failure) {
+    log::warn("decode steps are recorded with padded lengths only: {}", failure.what());
+  }
+  return can_set_lengths();
+}
+
 void RecordedSteps::refuse(Entry& entry, std::string_view why) {
   entry.is_refused = true;
   if (!std::exchange(has_warned_, true))

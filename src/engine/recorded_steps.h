@@ -34,8 +34,8 @@ class RecordedSteps {
                          const model::StageInput& input);
   /// Whether steps may take their lengths along.
   bool can_set_lengths() const { return updates_ != nullptr; }
-  /// `updates`: another stream of the device.
-  void set_updates(std::unique_ptr<device::Stream> updates) { updates_ = std::move(updates); }
+  /// Makes the stream that lengths are set on. False: the device has none left.
+  bool make_updates(device::Device& device);
   /// Forgets a failure that the stream of updates has met.
   void synchronize_updates() {
     if (updates_) updates_->synchronize();

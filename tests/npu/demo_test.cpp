@@ -47,7 +47,7 @@ double npu_tolerance(const Numbers& numbers) {
   return numbers.quantization == Quantization::w8a8 ? rounding + 0.4 : rounding;
 }
 
-bool all_prompts() {
+bool is_slow_test() {
   const char* const slow = std::getenv("FASTCHAT_SLOW_TESTS");
   return slow != nullptr && *slow != 0;
 }
@@ -72,50 +72,70 @@ bool is_tried(std::size_t numbers, std::size_t way, Steps steps) {
 
 class NpuDemo : public testing::TestWithParam<std::size_t> {};
 
-// Nine of the held-out prompts; all of them in all ways where FASTCHAT_SLOW_TESTS is set.
+void expect_answers(const Numbers& numbers,
+                    const Way& way,
+                    Steps steps,
+                    const std::vector<std::vector<std::int32_t>>& prompts,
+                    const std::vector<Answer>& expected) {
+  const std::string name = fmt::format("{}, {}", way.name, to_string(steps));
+  SCOPED_TRACE(name);
+  serve::ModelInstance npu(on_cards(on_cpu(numbers), way, steps), {});
+  const auto count_replays = [&] {
+    std::uint64_t count = 0;
+    for (std::size_t i = 0; i < npu.replicas().size(); ++i) count += npu.runner(i).num_replays();
+    return count;
+  };
+  const std::uint64_t before = count_replays();
+  const std::vector<Answer> answers = generate(npu, prompts, greedy_with_logprobs(64));
+  ASSERT_EQ(answers.size(), expected.size());
+  std::size_t num_same = 0;
+  for (std::size_t prompt = 0; prompt < answers.size(); ++prompt) {
+    SCOPED_TRACE(testing::Message() << "prompt " << prompt);
+    expect_same(answers[prompt], expected[prompt], npu_tolerance(numbers));
+    num_same += answers[prompt].tokens == expected[prompt].tokens ? 1 : 0;
+  }
+  const std::uint64_t num_replays = count_replays() - before;
+  std::printf("%s, %s: %zu of %zu answers are the same text, %zu replays\n",
+              name_of(numbers).c_str(),
+              name.c_str(),
+              num_same,
+              answers.size(),
+              static_cast<std::size_t>(num_replays));
+  EXPECT_GE(num_same * 100, answers.size() * 88);
+  EXPECT_EQ(num_replays > 0, steps != Steps::eager);
+}
+
+// Nine of the held-out prompts. Where FASTCHAT_SLOW_TESTS is set in all ways, and all six hundred
+// in those that are tried else.
 TEST_P(NpuDemo, AnswersAsOnTheCpu) {
   const std::vector<HeldOut> items = read_held_out();
   std::vector<std::vector<std::int32_t>> prompts;
   std::vector<Answer> expected;
   const Numbers& numbers = kNumbers[GetParam()];
+  const std::size_t stride = items.size() / 8;
   {
     serve::ModelInstance cpu(on_cpu(numbers), {});
-    for (std::size_t i = 0; i < items.size(); i += all_prompts() ? 1 : items.size() / 8)
+    for (std::size_t i = 0; i < items.size(); i += is_slow_test() ? 1 : stride)
       prompts.push_back(prompt_tokens(cpu, items[i].messages));
     expected = generate(cpu, prompts, greedy_with_logprobs(64));
   }
+  std::vector<std::vector<std::int32_t>> few_prompts;
+  std::vector<Answer> few_expected;
+  for (std::size_t i = 0; i < prompts.size(); i += is_slow_test() ? stride : 1) {
+    few_prompts.push_back(prompts[i]);
+    few_expected.push_back(expected[i]);
+  }
   const std::vector<Way> all_ways = ways();
-  constexpr std::size_t kNumSteps = std::size(kEverySteps);
-  for (std::size_t i = 0; i < kNumSteps * all_ways.size(); ++i) {
-    const Way& way = all_ways[i / kNumSteps];
-    const Steps steps = kEverySteps[i % kNumSteps];
-    if (!all_prompts() && !is_tried(GetParam(), i / kNumSteps, steps)) continue;
-    const std::string name = fmt::format("{}, {}", way.name, to_string(steps));
-    SCOPED_TRACE(name);
-    serve::ModelInstance npu(on_cards(on_cpu(numbers), way, steps), {});
-    const auto count_replays = [&] {
-      std::uint64_t count = 0;
-      for (std::size_t i = 0; i < npu.replicas().size(); ++i) count += npu.runner(i).num_replays();
-      return count;
-    };
-    const std::uint64_t before = count_replays();
-    const std::vector<Answer> answers = generate(npu, prompts, greedy_with_logprobs(64));
-    ASSERT_EQ(answers.size(), expected.size());
-    std::size_t num_same = 0;
-    for (std::size_t prompt = 0; prompt < answers.size(); ++prompt) {
-      SCOPED_TRACE(testing::Message() << "prompt " << prompt);
-      expect_same(answers[prompt], expected[prompt], npu_tolerance(numbers));
-      num_same += answers[prompt].tokens == expected[prompt].tokens ? 1 : 0;
+  for (std::size_t way = 0; way < all_ways.size(); ++way) {
+    for (const Steps steps : kEverySteps) {
+      const bool tried = is_tried(GetParam(), way, steps);
+      if (!is_slow_test() && !tried) continue;
+      expect_answers(numbers,
+                     all_ways[way],
+                     steps,
+                     tried ? prompts : few_prompts,
+                     tried ? expected : few_expected);
     }
-    const std::uint64_t num_replays = count_replays() - before;
-    std::printf("%s, %s: %zu of %zu answers are the same text, %zu replays\n",
-                name_of(numbers).c_str(),
-                name.c_str(),
-                num_same,
-                answers.size(),
-                static_cast<std::size_t>(num_replays));
-    EXPECT_GE(num_same * 100, answers.size() * 88);
-    EXPECT_EQ(num_replays > 0, steps != Steps::eager);
   }
 }
 

@@ -1,5 +1,7 @@
 // `fastchat devices` on emulated cards, as typed; and the thread of a card near its card.
+#include <netinet/in.h>
 #include <sched.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +16,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "device/ascend/cann_library.h"
 #include "device/ascend/npu_device.h"
 #include "device/cpu/cpu_topology.h"
 #include "tests/device/fake_system.h"
@@ -178,6 +181,57 @@ TEST(NpuDevices, ACardWithFewStreamsStillAnswers) {
     EXPECT_EQ(ran.status, 0) << ran.output;
     EXPECT_NE(ran.output.find("Paris"), std::string::npos) << ran.output;
   }
+}
+
+// What a record gives is compared with the step itself before anybody is served.
+TEST(NpuDevices, RecordsThatDoNotTakeTheirLengthsAreFoundAtTheStart) {
+  const Ran ran = fastchat(
+      "FASTCHAT_EMULATOR_CARDS=1 FASTCHAT_EMULATOR_IGNORE_UPDATES=1 FASTCHAT_GRAPH_LENGTHS=exact",
+      "cli --model-path " FASTCHAT_SOURCE_DIR
+      "/models/demo --device npu --max-model-len 512 -m 'What is the capital of France?' ");
+  EXPECT_EQ(ran.status, 0) << ran.output;
+  EXPECT_NE(ran.output.find("Paris"), std::string::npos) << ran.output;
+  // Before CANN 8.1 nothing is updated: attention is planned anew.
+  const device::ascend::CannLibrary* const cann = device::ascend::CannLibrary::load();
+  ASSERT_NE(cann, nullptr);
+  if (cann->has(device::ascend::Feature::graphs))
+    EXPECT_NE(ran.output.find("with padded lengths only: a recorded step gives"), std::string::npos)
+        << ran.output;
+}
+
+/// Two cards from `first` on sum up what they compute.
+Ran chat_on_two_cards(int first, const std::string& environment = {}) {
+  return fastchat(fmt::format("ASCEND_RT_VISIBLE_DEVICES={},{} {}", first, first + 1, environment),
+                  "cli --model-path " FASTCHAT_SOURCE_DIR
+                  "/models/demo --device npu --num-gpus 2 --parallel tensor --max-model-len 512 "
+                  "-m 'What is the capital of France?' ");
+}
+
+TEST(NpuDevices, TwoServicesOnOneHostDoNotMeet) {
+  Ran first, second;
+  std::thread other([&] { first = chat_on_two_cards(0); });
+  second = chat_on_two_cards(2);
+  other.join();
+  for (const Ran& ran : {first, second}) {
+    EXPECT_EQ(ran.status, 0) << ran.output;
+    EXPECT_NE(ran.output.find("Paris"), std::string::npos) << ran.output;
+  }
+}
+
+TEST(NpuDevices, PortsThatAreTakenAreNamed) {
+  const int listener = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  ASSERT_EQ(bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(listen(listener, 1), 0);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const int port = ntohs(address.sin_port);
+  const Ran ran = chat_on_two_cards(0, fmt::format("HCCL_IF_BASE_PORT={}", port - 3));
+  close(listener);
+  EXPECT_NE(ran.status, 0);
+  EXPECT_NE(ran.output.find(fmt::format("port {} is in use", port)), std::string::npos)
+      << ran.output;
 }
 
 // The operator's command: four cards work, and the others are left alone in every respect.

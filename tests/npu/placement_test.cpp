@@ -75,7 +75,69 @@ TEST(NpuPlacement, APlanThatAnEvenSplitWouldOverflowCompletesThePromisedContext)
   expect_context_and_no_more(model, tight, kContext);
 }
 
+/// The widths of Qwen2-7B and Qwen2-72B over 16, and fewer layers.
+constexpr const char* kSmallSeven = R"({
+    "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2",
+    "hidden_size": 448, "intermediate_size": 1184, "num_hidden_layers": 4,
+    "num_attention_heads": 28, "num_key_value_heads": 4, "head_dim": 16, "vocab_size": 4752,
+    "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "rope_theta": 1000000.0,
+    "hidden_act": "silu", "tie_word_embeddings": false, "torch_dtype": "bfloat16",
+    "eos_token_id": 0, "use_sliding_window": false})";
+constexpr const char* kSmallSeventyTwo = R"({
+    "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2",
+    "hidden_size": 512, "intermediate_size": 1856, "num_hidden_layers": 8,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 16, "vocab_size": 4752,
+    "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "rope_theta": 1000000.0,
+    "hidden_act": "silu", "tie_word_embeddings": false, "torch_dtype": "bfloat16",
+    "eos_token_id": 0, "use_sliding_window": false})";
+
+/// What each card of the plan needs for the context alone.
+std::vector<std::uint64_t> tightest(const parallel::Plan& plan) {
+  const std::int64_t blocks = (plan.max_model_len + plan.kv_block_size - 1) / plan.kv_block_size;
+  std::vector<std::uint64_t> bytes;
+  for (const parallel::DevicePlan& card : plan.devices)
+    bytes.push_back(card.weight_bytes + card.workspace_bytes +
+                    card.kv_bytes_per_token *
+                        static_cast<std::uint64_t>(blocks * plan.kv_block_size));
+  return bytes;
+}
+
 bool runs_slow_tests() { return std::getenv("FASTCHAT_SLOW_TESTS") != nullptr; }
+
+// The full sizes run in the emulator's paced mode, which computes nothing; see docs/ascend.md.
+TEST(NpuPlacement, PromisesHoldInEveryModeWithoutAByteToSpare) {
+  constexpr std::int64_t kContext = 384;
+  struct Case {
+    const char* config;
+    int num_cards;
+    ParallelMode mode;
+    bool is_quick = false;
+  };
+  for (const Case& each : {Case{kSmallSeven, 4, ParallelMode::layer},
+                           Case{kSmallSeven, 4, ParallelMode::pipeline, true},
+                           Case{kSmallSeven, 4, ParallelMode::tensor},
+                           Case{kSmallSeventyTwo, 8, ParallelMode::pipeline},
+                           Case{kSmallSeventyTwo, 8, ParallelMode::tensor, true}}) {
+    if (!each.is_quick && !runs_slow_tests()) continue;
+    SCOPED_TRACE(fmt::format("{} cards, {}", each.num_cards, parallel::to_string(each.mode)));
+    const ShapeFolder folder(each.config);
+    serve::ModelOptions tight = on_cards(folder.options("float16"), each.num_cards);
+    tight.parallel.request.mode = each.mode;
+    tight.max_model_len = kContext;
+    tight.max_num_seqs = 1;
+    tight.max_num_batched_tokens = 256;
+    tight.kv_cache_bytes.reset();
+    {
+      const std::unique_ptr<device::Platform> platform = serve::open_platform(tight);
+      const parallel::PlanRequest request = serve::prepare_plan(tight, *platform).request;
+      const auto plan = parallel::make_plan(request);
+      ASSERT_TRUE(plan) << plan.error().message;
+      tight.max_gpu_memory = tightest(*plan);
+    }
+    serve::ModelInstance model(tight, {});
+    expect_context_and_no_more(model, tight, kContext);
+  }
+}
 
 /// Four cards give the answers of one cpu device.
 void expect_answers_of_the_cpu(const serve::ModelOptions& options, std::int32_t vocab_size) {

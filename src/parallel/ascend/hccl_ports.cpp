@@ -1,11 +1,16 @@
 #include "parallel/ascend/hccl_ports.h"
 
+#include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <mutex>
+#include <system_error>
 
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -41,6 +46,19 @@ int first_taken(int base) {
   return -1;
 }
 
+/// Services that start together all find the same ports free: the first to lock their file has
+/// them, until it ends. True as well where no file can be made.
+bool take_turn(int base) {
+  std::error_code no_folder;
+  const std::filesystem::path folder = std::filesystem::temp_directory_path(no_folder);
+  if (no_folder) return true;
+  const std::string path = (folder / fmt::format("fastchat-hccl-{}.lock", base)).string();
+  const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (file < 0 || flock(file, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return true;
+  close(file);
+  return false;
+}
+
 }  // namespace
 
 std::optional<int> find_free_ports(int first) {
@@ -68,7 +86,8 @@ void choose_hccl_ports() {
             kNumHcclPorts);
       return;
     }
-    const std::optional<int> base = find_free_ports(kDefaultPort);
+    std::optional<int> base = find_free_ports(kDefaultPort);
+    while (base && !take_turn(*base)) base = find_free_ports(*base + kNumHcclPorts);
     check(
         base.has_value(),
         "no {} consecutive ports from {} on are free, which the cards of a group need to find each "

@@ -358,9 +358,9 @@ void add_memory_group(CLI::App& app, ModelOptions& options) {
   app.add_option("--max-num-batched-tokens",
                  options.max_num_batched_tokens,
                  say("tokens of one step: larger reads prompts faster and takes more workspace "
-                     "(default: 512, on npu 2048)",
+                     "(default: 512, on npu 2048, over the devices of a pipeline)",
                      "每一步处理的 token 数：越大读提示越快，占用的工作内存也越多（默认 512，npu "
-                     "上为 2048）"))
+                     "上为 2048，pipeline 时由各设备分摊）"))
       ->check(in_range(std::int64_t{1}, std::int64_t{1} << 20))
       ->type_name("N")
       ->group(group);

@@ -309,8 +309,14 @@ PlannedModel prepare_plan(const ModelOptions& options,
 
   parallel::PlanRequest& request = planned.request;
   request.steps_in_flight = engine::ModelRunnerOptions{}.max_outstanding;
-  // A card computes so many in about the time that starting the operations takes.
-  const std::int64_t usual_tokens = platform.kind() == device::DeviceKind::npu ? 2048 : 512;
+  // A card computes 512 in about the time that starting the operations takes. A pipeline shares out
+  // what one device would do at once, or its stages would wait for the first.
+  constexpr std::int64_t kLeastTokens = 512, kMostTokens = 2048;
+  const bool is_pipeline = options.parallel.request.mode == parallel::ParallelMode::pipeline;
+  const std::int64_t usual_tokens =
+      platform.kind() != device::DeviceKind::npu ? kLeastTokens
+      : is_pipeline ? std::max(kLeastTokens, kMostTokens / std::max(1, num_devices))
+                    : kMostTokens;
   request.max_num_batched_tokens =
       options.max_num_batched_tokens > 0 ? options.max_num_batched_tokens : usual_tokens;
   request.max_num_seqs = options.max_num_seqs;

@@ -44,7 +44,15 @@ serve::ModelOptions on_cards(int num_cards, ParallelMode mode, const Numbers& nu
 /// the nearest, a step of 1/254 of the largest.
 double npu_tolerance(const Numbers& numbers) {
   const double rounding = std::string(numbers.dtype) == "float16" ? 0.05 : 0.4;
-  return numbers.quantization == Quantization::w8a8 ? rounding + 0.4 : rounding;
+  switch (numbers.quantization) {
+    case Quantization::none:
+      return rounding;
+    case Quantization::w8a16:
+      return rounding + 0.05;  // weights are widened to 16 bits before they are multiplied
+    case Quantization::w8a8:
+      return rounding + 0.4;
+  }
+  return rounding;
 }
 
 bool is_slow_test() {

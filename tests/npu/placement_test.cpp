@@ -6,10 +6,12 @@
 
 #include <gtest/gtest.h>
 
+#include "device/ascend/cann_library.h"
 #include "tests/demo/answers.h"
 #include "tests/demo/compare.h"
 #include "tests/demo/promise.h"
 #include "tests/demo/shape_folder.h"
+#include "tests/npu/ways.h"
 
 namespace fastchat::demo_test {
 namespace {
@@ -139,7 +141,8 @@ TEST(NpuPlacement, PromisesHoldInEveryModeWithoutAByteToSpare) {
   }
 }
 
-/// Four cards give the answers of one cpu device.
+/// Cards give the answers of one cpu device in every way, each with one kind of steps; with another
+/// CANN another.
 void expect_answers_of_the_cpu(const serve::ModelOptions& options, std::int32_t vocab_size) {
   const auto prompts = made_up_prompts(vocab_size);
   engine::SamplingParams params = greedy_with_logprobs(6);
@@ -149,11 +152,18 @@ void expect_answers_of_the_cpu(const serve::ModelOptions& options, std::int32_t 
     serve::ModelInstance cpu(options, {});
     expected = generate(cpu, prompts, params);
   }
-  serve::ModelInstance npu(on_cards(options, 4), {});
-  const std::vector<Answer> answers = generate(npu, prompts, params);
-  for (std::size_t i = 0; i < answers.size(); ++i) {
-    SCOPED_TRACE(testing::Message() << "prompt " << i);
-    expect_same(answers[i], expected[i], 0.05);
+  const device::ascend::CannLibrary* const cann = device::ascend::CannLibrary::load();
+  ASSERT_NE(cann, nullptr);
+  auto next = static_cast<std::size_t>(cann->version() / 10);
+  for (const Way& way : ways()) {
+    const Steps steps = kEverySteps[next++ % std::size(kEverySteps)];
+    SCOPED_TRACE(fmt::format("{}, {}", way.name, to_string(steps)));
+    serve::ModelInstance npu(on_cards(options, way, steps), {});
+    const std::vector<Answer> answers = generate(npu, prompts, params);
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      SCOPED_TRACE(testing::Message() << "prompt " << i);
+      expect_same(answers[i], expected[i], 0.05);
+    }
   }
 }
 

@@ -201,10 +201,13 @@ TEST(NpuDevices, RecordsThatDoNotTakeTheirLengthsAreFoundAtTheStart) {
 
 /// Two cards from `first` on sum up what they compute.
 Ran chat_on_two_cards(int first, const std::string& environment = {}) {
-  return fastchat(fmt::format("ASCEND_RT_VISIBLE_DEVICES={},{} {}", first, first + 1, environment),
-                  "cli --model-path " FASTCHAT_SOURCE_DIR
-                  "/models/demo --device npu --num-gpus 2 --parallel tensor --max-model-len 512 "
-                  "-m 'What is the capital of France?' ");
+  // This process may have chosen ports of its own, for itself.
+  return fastchat(
+      fmt::format(
+          "-u HCCL_IF_BASE_PORT ASCEND_RT_VISIBLE_DEVICES={},{} {}", first, first + 1, environment),
+      "cli --model-path " FASTCHAT_SOURCE_DIR
+      "/models/demo --device npu --num-gpus 2 --parallel tensor --max-model-len 512 "
+      "-m 'What is the capital of France?' ");
 }
 
 TEST(NpuDevices, TwoServicesOnOneHostDoNotMeet) {

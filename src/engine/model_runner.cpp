@@ -122,7 +122,6 @@ struct ModelRunner::Impl {
     std::unique_ptr<model::DecoderStage> stage;
     std::unique_ptr<KvCache> kv;
     std::unique_ptr<RecordedSteps> recorded;        // nullptr: nothing is
-    std::uint64_t position_bytes = 0;               // of one layer's KV
     std::optional<std::int64_t> most_read_in_vain;  // see PaddingLimits
     std::vector<RankStep> steps;
     ops::Buffer hidden_in;                 // device; all but the first stage
@@ -377,11 +376,8 @@ struct ModelRunner::Impl {
       // Padded steps read what nobody has written, and count it zero times.
       rank.kv->clear(*rank.stream);
       if (device.graphs_take_lengths() && options.most_bytes_in_vain &&
-          rank.recorded->make_updates(device)) {
-        rank.position_bytes = ops::kv_block_bytes(rank.ops->traits(), rank.stage->kv_spec(0)) /
-                              static_cast<std::uint64_t>(plan.kv_block_size);
+          rank.recorded->make_updates(device))
         let_take_lengths(rank, *options.most_bytes_in_vain);
-      }
     }
 
     const std::size_t hidden_bytes = limits.num_tokens *
@@ -460,12 +456,8 @@ struct ModelRunner::Impl {
   void serve_rank(std::size_t r) {
     while (const std::optional<Command> command = ranks[r].commands->pop()) {
       if (command->kind == Command::Kind::recover) {
-        try {
-          ranks[r].stream->synchronize();
-          if (ranks[r].recorded) ranks[r].recorded->synchronize_updates();
-        } catch (const std::exception& failure) {
-          log::debug("rank {} recovers from: {}", r, failure.what());
-        }
+        forget_failure(r, [&] { ranks[r].stream->synchronize(); });
+        if (ranks[r].recorded) forget_failure(r, [&] { ranks[r].recorded->synchronize_updates(); });
         answer();
         continue;
       }
@@ -493,11 +485,20 @@ struct ModelRunner::Impl {
     ranks[r].overflow.clear();
     try {
       // Numbers that are none stay in the KV cache, where a padded step would read them.
-      if (ranks[r].recorded) ranks[r].recorded->turn_off();
+      if (ranks[r].recorded) ranks[r].recorded->switch_on(false);
       enqueue_step(r, slot, Pass::find_overflow);
       ranks[r].stream->synchronize();
     } catch (const std::exception& failure) {
       log::debug("rank {} does not find where numbers overflow: {}", r, failure.what());
+    }
+  }
+
+  template <typename Wait>
+  static void forget_failure(std::size_t r, Wait wait) {
+    try {
+      wait();
+    } catch (const std::exception& failure) {
+      log::debug("rank {} recovers from: {}", r, failure.what());
     }
   }
 
@@ -706,9 +707,12 @@ struct ModelRunner::Impl {
     return rows.size() == input.tokens.size();
   }
 
-  static void let_take_lengths(Rank& rank, std::int64_t most_bytes_in_vain) {
-    if (rank.recorded->can_set_lengths())
-      rank.most_read_in_vain = most_bytes_in_vain / static_cast<std::int64_t>(rank.position_bytes);
+  void let_take_lengths(Rank& rank, std::int64_t most_bytes_in_vain) const {
+    if (!rank.recorded->can_set_lengths()) return;
+    const std::uint64_t block_bytes =
+        ops::kv_block_bytes(rank.ops->traits(), rank.stage->kv_spec(0));
+    rank.most_read_in_vain =
+        most_bytes_in_vain / static_cast<std::int64_t>(block_bytes) * plan.kv_block_size;
   }
 
   /// Empty: all of it is finite.
@@ -915,41 +919,48 @@ struct ModelRunner::Impl {
     output.top_logprobs.assign(top_logprobs, top_logprobs + num_logits * width);
   }
 
-  /// Every slot runs operation by operation, is recorded, and run again, with one position and with
-  /// two: the same steps, whose KV is written anew each time. `expected` is what the first give,
-  /// where it is not known yet. What differs, or empty.
-  std::string check_recorded(std::array<StepOutput, 2>& expected) {
+  void switch_recording(bool is_on) {
+    for (Rank& rank : ranks) rank.recorded->switch_on(is_on);
+  }
+
+  /// A step that decodes one token after `position` others; the KV it writes is the same each time.
+  StepOutput run_probe(std::int32_t position) {
+    StepInput input;
+    input.step_id = num_submitted + 1;
+    // Of ordinary tokens, which differ: the first ids are often those of specials.
+    input.tokens = {static_cast<std::int32_t>(config.vocab_size / (2 + position))};
+    input.positions = {position};
+    input.slots = {position};
+    input.query_starts = {0, 1};
+    input.context_lens = {position + 1};
+    input.block_table = {0};
+    input.max_blocks = 1;
+    input.logits_rows = {0};
+    input.max_logprobs =
+        static_cast<std::int32_t>(std::min<std::int64_t>(kMaxLogprobs, config.vocab_size));
+    input.sampling = {{.temperature = 0.0f, .num_logprobs = input.max_logprobs}};
+    submit(std::move(input));
+    StepOutput output = wait();
+    check(output.error.empty(), "{}", output.error);
+    return output;
+  }
+
+  /// Runs what each slot has of a probe three times: operation by operation, recorded for another
+  /// length, and the record again. What differs from `expected`, by position; or empty.
+  std::string check_recorded(const std::array<StepOutput, 2>& expected) {
     const int depth = options.max_outstanding;
-    for (int i = 0; i < 8 * depth; ++i) {
-      // As many steps as there are slots have the same: what each slot records meets the other too.
+    for (int i = 0; i < 3 * depth; ++i) {
+      // As many steps as there are slots have the same, so that every slot meets both.
       const std::int32_t position = i / depth % 2;
-      StepInput input;
-      input.step_id = num_submitted + 1;
-      // Of ordinary tokens, which differ: the first ids are often those of specials.
-      input.tokens = {static_cast<std::int32_t>(config.vocab_size / (2 + position))};
-      input.positions = {position};
-      input.slots = {position};
-      input.query_starts = {0, 1};
-      input.context_lens = {position + 1};
-      input.block_table = {0};
-      input.max_blocks = 1;
-      input.logits_rows = {0};
-      input.max_logprobs =
-          static_cast<std::int32_t>(std::min<std::int64_t>(kMaxLogprobs, config.vocab_size));
-      input.sampling = {{.temperature = 0.0f, .num_logprobs = input.max_logprobs}};
-      submit(std::move(input));
-      StepOutput output = wait();
-      check(output.error.empty(), "{}", output.error);
-      StepOutput& first = expected[static_cast<std::size_t>(position)];
-      if (first.tokens.empty()) first = output;
-      if (!agree(output, first, dtype))
+      StepOutput output = run_probe(position);
+      const StepOutput& own = expected[static_cast<std::size_t>(position)];
+      if (!agree(output, own, dtype))
         return fmt::format(
-            "a recorded step gives token {} with logprob {}, the step itself {} "
-            "with {}",
+            "a recorded step gives token {} with logprob {}, the step itself {} with {}",
             output.tokens.front(),
             output.top_logprobs.front(),
-            first.tokens.front(),
-            first.top_logprobs.front());
+            own.tokens.front(),
+            own.top_logprobs.front());
       recycle(std::move(output));
     }
     return {};
@@ -1026,11 +1037,12 @@ std::string ModelRunner::dry_run(const std::vector<std::int32_t>& tokens) {
 std::string ModelRunner::check_graphs() {
   if (!impl_->ranks.front().recorded) return {};
   for (Impl::Rank& rank : impl_->ranks) rank.most_read_in_vain.reset();
-  // By length: one position, or two.
-  std::array<StepOutput, 2> expected;
+  impl_->switch_recording(false);
+  const std::array<StepOutput, 2> expected = {impl_->run_probe(0), impl_->run_probe(1)};
+  impl_->switch_recording(true);
   std::string defect = impl_->check_recorded(expected);
   if (!defect.empty()) {
-    for (Impl::Rank& rank : impl_->ranks) rank.recorded->turn_off();
+    impl_->switch_recording(false);
     return defect;
   }
   if (!impl_->ranks.front().recorded->can_set_lengths()) return {};
@@ -1044,6 +1056,12 @@ std::string ModelRunner::check_graphs() {
   }
   if (!defect.empty()) log::warn("decode steps are recorded with padded lengths only: {}", defect);
   return {};
+}
+
+bool ModelRunner::takes_lengths() const {
+  return std::all_of(impl_->ranks.begin(), impl_->ranks.end(), [](const Impl::Rank& rank) {
+    return rank.most_read_in_vain.has_value();
+  });
 }
 
 std::uint64_t ModelRunner::num_replays() const {

@@ -68,6 +68,8 @@ class ModelRunner : public StepExecutor {
   /// What the next step to be submitted must have.
   std::uint64_t next_step_id() const;
 
+  /// Recorded steps may take the lengths of their sequences along; settled by check_graphs().
+  bool takes_lengths() const;
   /// Parts of steps that were run by their record, over all ranks.
   std::uint64_t num_replays() const;
 

@@ -27,6 +27,7 @@ struct StepSize {
   std::int64_t num_seqs = 0;
   std::int64_t max_blocks = 0;
   bool takes_lengths = false;  // only positions that count are read, but every launch says which
+  // NOLINTNEXTLINE(modernize-use-nullptr): of the generated code
   auto operator<=>(const StepSize&) const = default;
 };
 

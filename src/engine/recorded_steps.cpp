@@ -96,9 +96,9 @@ bool RecordedSteps::set_lengths(Entry& entry,
   } catch (const std::exception& failure) {
     refuse(entry, failure.what());
   }
-  // Its last launch may still run.
+  // Its last launch may still run; it is of no use, whatever became of that.
+  const std::unique_ptr<device::Graph> useless = std::move(entry.graph);
   stream.synchronize();
-  entry.graph.reset();
   return false;
 }
 

@@ -22,6 +22,7 @@ class RecordedSteps {
   struct Key {
     StepSize size;
     std::size_t slot = 0;
+    // NOLINTNEXTLINE(modernize-use-nullptr): of the generated code
     auto operator<=>(const Key&) const = default;
   };
 
@@ -41,8 +42,8 @@ class RecordedSteps {
     if (updates_) updates_->synchronize();
   }
 
-  /// Records nothing more, and runs no record.
-  void turn_off() { is_on_ = false; }
+  /// Off: records nothing more, and runs no record.
+  void switch_on(bool is_on) { is_on_ = is_on; }
   bool is_on() const { return is_on_; }
   std::size_t num_graphs() const;
   /// Steps that were run by their record. Any thread.

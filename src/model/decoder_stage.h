@@ -28,12 +28,13 @@ struct StepLimits {
   std::int64_t max_logits_rows = 0;
 };
 
-/// One forward pass of a stage: views of this device's memory, filled before on the same stream.
+/// One forward pass of a stage: views of this device's memory, filled before on the same stream. R
+/// is the dtype of the residual stream, OpsTraits::residual_dtype().
 struct StageInput {
   std::int64_t num_tokens = 0;
   ops::TensorView token_ids;  // i32 [num_tokens]; first stage
   ops::TensorView
-      hidden;  // f32 [num_tokens, hidden_size], the residual stream; later stages. Overwritten
+      hidden;  // R [num_tokens, hidden_size], the residual stream; later stages. Overwritten
   ops::TensorView positions;  // i32 [num_tokens]
   ops::TensorView slots;      // i32 [num_tokens]
   ops::AttentionMetadata attention;
@@ -42,14 +43,14 @@ struct StageInput {
   ops::TensorView logits_rows;
   std::int64_t num_logits = 0;
   /// Where set, called when a layer's work has been enqueued: its index in the model, and what its
-  /// attention and its MLP added to the residual stream, f32 [num_tokens, hidden_size]. For finding
+  /// attention and its MLP added to the residual stream, R [num_tokens, hidden_size]. For finding
   /// where numbers overflow.
   std::function<void(std::int64_t layer, std::string_view part, ops::TensorView delta)> on_part;
   bool writes_kv = true;  // false: it was written by the same pass before
 };
 
 struct StageOutput {
-  // f32 [num_tokens, hidden_size]; all but the last stage. Valid until the next forward: in the
+  // R [num_tokens, hidden_size]; all but the last stage. Valid until the next forward: in the
   // arena of the first stage, input.hidden itself of later ones.
   ops::TensorView hidden;
   ops::TensorView logits;  // f32 [num_logits, vocab_size]; last stage, rank 0 of its group. In the

@@ -35,9 +35,9 @@ struct ModelSizes {
   std::uint64_t logits_bytes_per_row = 0;     // last stage only
   std::uint64_t step_bytes_per_sequence = 0;  // block table and metadata, without the table's width
   std::uint64_t fixed_bytes = 0;              // scratch of operations, staging
-  /// Work, for estimates of speed. A multiply-add is two.
-  /// Of hidden states: what goes from stage to stage, and is summed over a group twice a layer.
+  /// Hidden states: what goes from stage to stage, and is summed over a group twice a layer.
   std::uint64_t hidden_bytes_per_token = 0;
+  /// Work, for estimates of speed. A multiply-add is two.
   double layer_flops_per_token = 0.0;  // of one layer's linears
   double layer_flops_per_position =
       0.0;  // of one layer's attention, per token and position it sees

@@ -93,6 +93,8 @@ void expect_answers(const Numbers& numbers,
     for (std::size_t i = 0; i < npu.replicas().size(); ++i) count += npu.runner(i).num_replays();
     return count;
   };
+  for (std::size_t i = 0; i < npu.replicas().size(); ++i)
+    EXPECT_EQ(npu.runner(i).takes_lengths(), steps == Steps::with_lengths);
   const std::uint64_t before = count_replays();
   const std::vector<Answer> answers = generate(npu, prompts, greedy_with_logprobs(64));
   ASSERT_EQ(answers.size(), expected.size());

@@ -77,21 +77,27 @@ TEST(NpuPlacement, APlanThatAnEvenSplitWouldOverflowCompletesThePromisedContext)
   expect_context_and_no_more(model, tight, kContext);
 }
 
-/// The widths of Qwen2-7B and Qwen2-72B over 16, and fewer layers.
-constexpr const char* kSmallSeven = R"({
+struct Widths {
+  int hidden, intermediate, layers, heads, kv_heads;
+};
+/// Those of Qwen2-7B and Qwen2-72B over 16, and fewer layers.
+constexpr Widths kSmallSeven{448, 1184, 4, 28, 4};
+constexpr Widths kSmallSeventyTwo{512, 1856, 8, 32, 8};
+
+std::string qwen2_config(const Widths& widths) {
+  return fmt::format(R"({{
     "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2",
-    "hidden_size": 448, "intermediate_size": 1184, "num_hidden_layers": 4,
-    "num_attention_heads": 28, "num_key_value_heads": 4, "head_dim": 16, "vocab_size": 4752,
+    "hidden_size": {}, "intermediate_size": {}, "num_hidden_layers": {},
+    "num_attention_heads": {}, "num_key_value_heads": {}, "head_dim": 16, "vocab_size": 4752,
     "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "rope_theta": 1000000.0,
     "hidden_act": "silu", "tie_word_embeddings": false, "torch_dtype": "bfloat16",
-    "eos_token_id": 0, "use_sliding_window": false})";
-constexpr const char* kSmallSeventyTwo = R"({
-    "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2",
-    "hidden_size": 512, "intermediate_size": 1856, "num_hidden_layers": 8,
-    "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 16, "vocab_size": 4752,
-    "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "rope_theta": 1000000.0,
-    "hidden_act": "silu", "tie_word_embeddings": false, "torch_dtype": "bfloat16",
-    "eos_token_id": 0, "use_sliding_window": false})";
+    "eos_token_id": 0, "use_sliding_window": false}})",
+                     widths.hidden,
+                     widths.intermediate,
+                     widths.layers,
+                     widths.heads,
+                     widths.kv_heads);
+}
 
 /// What each card of the plan needs for the context alone.
 std::vector<std::uint64_t> tightest(const parallel::Plan& plan) {
@@ -110,7 +116,7 @@ bool runs_slow_tests() { return std::getenv("FASTCHAT_SLOW_TESTS") != nullptr; }
 TEST(NpuPlacement, PromisesHoldInEveryModeWithoutAByteToSpare) {
   constexpr std::int64_t kContext = 384;
   struct Case {
-    const char* config;
+    Widths widths;
     int num_cards;
     ParallelMode mode;
     bool is_quick = false;
@@ -122,7 +128,7 @@ TEST(NpuPlacement, PromisesHoldInEveryModeWithoutAByteToSpare) {
                            Case{kSmallSeventyTwo, 8, ParallelMode::tensor, true}}) {
     if (!each.is_quick && !runs_slow_tests()) continue;
     SCOPED_TRACE(fmt::format("{} cards, {}", each.num_cards, parallel::to_string(each.mode)));
-    const ShapeFolder folder(each.config);
+    const ShapeFolder folder(qwen2_config(each.widths));
     serve::ModelOptions tight = on_cards(folder.options("float16"), each.num_cards);
     tight.parallel.request.mode = each.mode;
     tight.max_model_len = kContext;

@@ -19,6 +19,10 @@ CallList::~CallList() {
   }
 }
 
+void CallList::add(Call call) {
+  calls_.push_back([call = std::move(call)](NpuStream& stream) { call(stream.handle()); });
+}
+
 void CallList::add(aclOpExecutor* executor, Call call) {
   const aclnnStatus status = FASTCHAT_CANN(aclSetAclOpExecutorRepeatable)(executor);
   if (status != ACL_SUCCESS) {
@@ -29,8 +33,6 @@ void CallList::add(aclOpExecutor* executor, Call call) {
   executors_.push_back(executor);
   add(std::move(call));
 }
-
-aclrtStream CallList::handle_of(const NpuStream& stream) { return stream.handle(); }
 
 void CallList::add_adjustable(Adjustable call, std::span<const std::int32_t> context_lens) {
   context_lens_.assign(context_lens.begin(), context_lens.end());

@@ -26,21 +26,18 @@ class CallList final : public Graph {
   CallList(const CallList&) = delete;
   CallList& operator=(const CallList&) = delete;
 
-  void add(Call call) {
-    calls_.push_back([call = std::move(call)](NpuStream& stream) { call(handle_of(stream)); });
-  }
+  void add(Call call);
   /// `call` is the second phase of `executor`, which is kept for as long as the list lives. Throws
   /// Failure where the operator cannot be kept; the executor is gone then.
   void add(aclOpExecutor* executor, Call call);
 
+  /// `call` is given these lengths, or those of set_lengths(), at every launch.
   void add_adjustable(Adjustable call, std::span<const std::int32_t> context_lens);
 
   void launch(Stream& stream) override;
   void set_lengths(Stream& updates, std::span<const std::int32_t> context_lens) override;
 
  private:
-  static aclrtStream handle_of(const NpuStream& stream);
-
   NpuDevice& device_;
   std::vector<std::function<void(NpuStream&)>> calls_;
   std::vector<std::int32_t> context_lens_;

@@ -1,5 +1,4 @@
 #include "device/ascend/npu_device.h"
-#include "device/ascend/driver_version.h"
 
 #include <algorithm>
 #include <atomic>
@@ -18,6 +17,7 @@
 #include "device/ascend/cann_error.h"
 #include "device/ascend/cann_library.h"
 #include "device/ascend/card_address.h"
+#include "device/ascend/driver_version.h"
 #include "device/ascend/host_facts.h"
 #include "device/ascend/host_verdicts.h"
 #include "device/ascend/npu_stream.h"

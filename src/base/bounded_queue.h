@@ -1,16 +1,17 @@
-// A blocking queue of fixed capacity between threads. Pushing and popping allocate nothing.
+// A blocking queue of fixed capacity from one thread to another. Pushing and popping allocate
+// nothing and take no lock; who has nothing to do sleeps.
 #pragma once
 
-#include <condition_variable>
+#include <atomic>
 #include <cstddef>
-#include <mutex>
+#include <cstdint>
 #include <optional>
 #include <utility>
 #include <vector>
 
 namespace fastchat {
 
-/// Any thread. T is default-constructible and movable.
+/// One thread pushes at a time, one pops. T is default-constructible and movable.
 template <typename T>
 class BoundedQueue {
  public:
@@ -18,43 +19,53 @@ class BoundedQueue {
 
   /// Blocks while the queue is full. False, and the value is dropped, when it is closed.
   bool push(T value) {
-    std::unique_lock lock(mutex_);
-    not_full_.wait(lock, [&] { return closed_ || size_ < ring_.size(); });
-    if (closed_) return false;
-    ring_[(first_ + size_) % ring_.size()] = std::move(value);
-    ++size_;
-    not_empty_.notify_one();
+    for (;;) {
+      const std::uint32_t seen = pops_.load(std::memory_order_acquire);
+      if (is_closed_.load(std::memory_order_acquire)) return false;
+      if (num_pushed_ - num_popped_.load(std::memory_order_acquire) < ring_.size()) break;
+      pops_.wait(seen, std::memory_order_acquire);
+    }
+    ring_[num_pushed_ % ring_.size()] = std::move(value);
+    num_visible_.store(++num_pushed_, std::memory_order_release);
+    pushes_.fetch_add(1, std::memory_order_release);
+    pushes_.notify_one();
     return true;
   }
 
   /// Blocks while the queue is empty. Nothing once it is closed and drained.
   std::optional<T> pop() {
-    std::unique_lock lock(mutex_);
-    not_empty_.wait(lock, [&] { return closed_ || size_ > 0; });
-    if (size_ == 0) return std::nullopt;
-    T value = std::move(ring_[first_]);
-    first_ = (first_ + 1) % ring_.size();
-    --size_;
-    not_full_.notify_one();
+    const std::size_t first = num_popped_.load(std::memory_order_relaxed);
+    for (;;) {
+      const std::uint32_t seen = pushes_.load(std::memory_order_acquire);
+      const bool is_closed = is_closed_.load(std::memory_order_acquire);
+      if (num_visible_.load(std::memory_order_acquire) != first) break;
+      if (is_closed) return std::nullopt;
+      pushes_.wait(seen, std::memory_order_acquire);
+    }
+    T value = std::move(ring_[first % ring_.size()]);
+    num_popped_.store(first + 1, std::memory_order_release);
+    pops_.fetch_add(1, std::memory_order_release);
+    pops_.notify_one();
     return value;
   }
 
-  /// No more pushes; pops drain what is left.
+  /// Any thread. No more pushes; pops drain what is left.
   void close() {
-    const std::lock_guard lock(mutex_);
-    closed_ = true;
-    not_full_.notify_all();
-    not_empty_.notify_all();
+    is_closed_.store(true, std::memory_order_release);
+    pushes_.fetch_add(1, std::memory_order_release);
+    pops_.fetch_add(1, std::memory_order_release);
+    pushes_.notify_all();
+    pops_.notify_all();
   }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable not_full_;
-  std::condition_variable not_empty_;
   std::vector<T> ring_;
-  std::size_t first_ = 0;
-  std::size_t size_ = 0;
-  bool closed_ = false;
+  std::size_t num_pushed_ = 0;  // of the pushing thread
+  std::atomic<std::size_t> num_visible_{0};
+  std::atomic<std::size_t> num_popped_{0};
+  // Waited on; closing counts too.
+  std::atomic<std::uint32_t> pushes_{0}, pops_{0};
+  std::atomic<bool> is_closed_{false};
 };
 
 }  // namespace fastchat

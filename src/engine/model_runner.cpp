@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
-#include <condition_variable>
-#include <cstring>
 #include <exception>
 #include <mutex>
 #include <optional>
@@ -16,8 +15,13 @@
 #include "base/log.h"
 #include "engine/kv_cache.h"
 #include "engine/padded_step.h"
+#include "engine/probe_steps.h"
+#include "engine/rank_rendezvous.h"
 #include "engine/recorded_steps.h"
+#include "engine/step_gate.h"
 #include "engine/step_layout.h"
+#include "engine/step_sampling.h"
+#include "engine/step_staging.h"
 
 namespace fastchat::engine {
 namespace {
@@ -25,51 +29,34 @@ namespace {
 using device::DType;
 using ops::TensorView;
 
-/// Tells one rank thread that another has enqueued its part of a step, so that events recorded
-/// there may be waited for.
-class StepGate {
- public:
-  void post(std::uint64_t step_id) {
-    const std::lock_guard lock(mutex_);
-    posted_ = step_id;
-    changed_.notify_all();
-  }
-  void wait(std::uint64_t step_id) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return posted_ >= step_id; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::uint64_t posted_ = 0;
-};
-
 /// One step in flight, shared by all ranks. Overwritten by the step max_outstanding later.
 struct StepSlot {
   StepInput input;
-  std::mutex mutex;
-  std::string error;  // the first failure of any rank
 
-  void set_error(const std::string& message) {
-    const std::lock_guard lock(mutex);
-    if (error.empty()) error = message;
+  void set_error(std::string message) {
+    const std::lock_guard lock(mutex_);
+    if (has_failed_) return;
+    error_ = std::move(message);
+    has_failed_.store(true, std::memory_order_release);
   }
-  std::string get_error() {
-    const std::lock_guard lock(mutex);
-    return error;
+  /// Empty: no rank has failed.
+  std::string error() const {
+    if (!has_failed_.load(std::memory_order_acquire)) return {};
+    const std::lock_guard lock(mutex_);
+    return error_;
   }
+  /// Where no rank has the step.
+  void clear_error() { has_failed_.store(false, std::memory_order_relaxed); }
+
+ private:
+  // Steps that do not fail take no lock.
+  std::atomic<bool> has_failed_{false};
+  mutable std::mutex mutex_;
+  std::string error_;  // the first failure of any rank
 };
 
 /// What a rank does with a step: its work, or the forward pass once more, looking at every layer.
 enum class Pass : std::uint8_t { work, find_overflow };
-
-/// An earlier step that samples tokens of the one being enqueued.
-struct SourceStep {
-  std::uint64_t step_id = 0;
-  std::int64_t num_tokens = 0;
-  bool in_order = true;  // they are the first tokens
-};
 
 struct Command {
   enum class Kind : std::uint8_t { step, find_overflow, recover } kind = Kind::step;
@@ -78,29 +65,15 @@ struct Command {
 
 /// What a rank keeps per step in flight.
 struct RankStep {
-  ops::Buffer staging;       // host, StepLayout
-  ops::Buffer integers;      // device, StepLayout
+  std::optional<StepStaging> input;
   ops::Buffer hidden_out;    // device; all but the last stage: [max_num_tokens, hidden_size]
   ops::Buffer outputs;       // device, OutputLayout; the sampler
   ops::Buffer host_outputs;  // host, OutputLayout; the sampler
   ops::Buffer sampled;       // device; first stage: tokens sampled by this step, copied from the
                              // sampler, unless that is this rank
-  std::optional<StepSize> padded;               // the step's input is as large as this
   std::unique_ptr<device::Event> hidden_ready;  // hidden_out is written
   std::unique_ptr<device::Event> done;          // the sampler: outputs are on the host
 };
-
-/// Largest logprobs of the same step, computed twice: sums over devices and other kernels may round
-/// differently, logits of some twenty by an eighth in bf16. Which of two equal ones comes first may
-/// differ too.
-bool agree(const StepOutput& a, const StepOutput& b, DType dtype) {
-  const float tolerance = dtype == DType::bf16 ? 0.25f : 0.03f;
-  return std::equal(a.top_logprobs.begin(),
-                    a.top_logprobs.end(),
-                    b.top_logprobs.begin(),
-                    b.top_logprobs.end(),
-                    [&](float x, float y) { return std::abs(x - y) <= tolerance; });
-}
 
 std::size_t num_slots(const ModelRunnerOptions& options) {
   check(options.max_outstanding >= 1,
@@ -124,10 +97,9 @@ struct ModelRunner::Impl {
     std::unique_ptr<RecordedSteps> recorded;        // nullptr: nothing is
     std::optional<std::int64_t> most_read_in_vain;  // see PaddingLimits
     std::vector<RankStep> steps;
-    ops::Buffer hidden_in;                 // device; all but the first stage
-    StepGate enqueued;                     // this rank has enqueued its part of a step
-    std::string overflow;                  // see find_overflow_in()
-    std::vector<SourceStep> source_steps;  // of the step being enqueued
+    ops::Buffer hidden_in;  // device; all but the first stage
+    StepGate enqueued;      // this rank has enqueued its part of a step
+    std::string overflow;   // see find_overflow_in()
     std::unique_ptr<BoundedQueue<Command>> commands;
     std::thread thread;
     std::uint64_t allocated_bytes = 0;
@@ -145,15 +117,7 @@ struct ModelRunner::Impl {
   std::uint64_t num_taken = 0;
   bool needs_recovery = false;
 
-  std::size_t num_threads = 0;  // written before may_load or is_stopping is
-
-  std::mutex state_mutex;  // start-up, recovery and the end: how many ranks have answered, are idle
-  std::condition_variable state_changed;
-  std::size_t num_answered = 0;
-  std::size_t num_idle = 0;
-  bool may_load = false;
-  bool is_stopping = false;
-  std::exception_ptr start_failure;
+  RankRendezvous rendezvous;
 
   Impl(const model::ModelConfig& model_config,
        const parallel::Plan& model_plan,
@@ -164,7 +128,8 @@ struct ModelRunner::Impl {
         dtype(model_dtype),
         options(runner_options),
         ranks(count_ranks(model_plan)),
-        slots(num_slots(runner_options)) {
+        slots(num_slots(runner_options)),
+        rendezvous(ranks.size()) {
     std::size_t r = 0;
     for (std::size_t stage = 0; stage < plan.placement.stages.size(); ++stage) {
       first_ranks.push_back(r);
@@ -201,12 +166,6 @@ struct ModelRunner::Impl {
   }
   /// One stage on several devices: the sampler tells the others by their communicator.
   bool broadcasts_tokens() const { return first_ranks.size() == 1 && ranks.size() > 1; }
-  /// Sources of tokens concern the first stage only, rows of logits the last.
-  StepShape shape_for(std::size_t r, StepShape shape) const {
-    if (!in_first_stage(r)) shape.num_source_steps = 0;
-    if (!in_last_stage(r)) shape.num_logits = shape.num_targets = 0;
-    return shape;
-  }
   bool in_first_stage(std::size_t r) const { return ranks[r].stage_index == 0; }
   bool in_last_stage(std::size_t r) const {
     return ranks[r].stage_index + 1 == plan.placement.stages.size();
@@ -232,20 +191,20 @@ struct ModelRunner::Impl {
     };
     if (prepare_ranks(device_ops, weights, locked_progress)) return;
     stop();
-    std::rethrow_exception(start_failure);
+    std::rethrow_exception(rendezvous.failure());
   }
 
-  /// False: start_failure says why not. No rank's thread is left out of account: stop() ends those
-  /// that there are.
+  /// False: the rendezvous has the failure. No rank's thread is left out of account: stop() ends
+  /// those that there are.
   bool prepare_ranks(const std::vector<ops::Ops*>& device_ops,
                      model::WeightSource& weights,
                      const model::LoadProgress& progress) {
-    if (!attempt([&] { start_threads(device_ops, weights, progress); })) return false;
-    await_answers();  // every rank has a stream
-    if (start_failure || !attempt([&] { connect_groups(); })) return false;
-    let_load();
-    await_answers();
-    return !start_failure;
+    if (!rendezvous.attempt([&] { start_threads(device_ops, weights, progress); })) return false;
+    rendezvous.await_answers();  // every rank has a stream
+    if (rendezvous.failure() || !rendezvous.attempt([&] { connect_groups(); })) return false;
+    rendezvous.let_load();
+    rendezvous.await_answers();
+    return !rendezvous.failure();
   }
 
   void start_threads(const std::vector<ops::Ops*>& device_ops,
@@ -264,37 +223,25 @@ struct ModelRunner::Impl {
              r,
              error.what());
       }
-      ++num_threads;
+      rendezvous.add_thread();
     }
   }
 
   /// The life of a rank's thread, which alone touches its device.
   void run_rank(std::size_t r, model::WeightSource& weights, const model::LoadProgress& progress) {
-    const bool is_open = attempt([&] {
+    const bool is_open = rendezvous.attempt([&] {
       device::Device& device = ranks[r].ops->device();
       device.prepare_thread();
       ranks[r].stream = device.create_stream();
     });
-    answer();
-    if (await_load()) {
-      const bool is_ready = is_open && attempt([&] { prepare_rank(r, weights, progress); });
-      answer();
+    rendezvous.answer();
+    if (rendezvous.await_load()) {
+      const bool is_ready =
+          is_open && rendezvous.attempt([&] { prepare_rank(r, weights, progress); });
+      rendezvous.answer();
       if (is_ready) serve_rank(r);
     }
     release_rank(r);
-  }
-
-  /// Keeps the first failure of start-up.
-  template <typename Work>
-  bool attempt(Work&& work) {
-    try {
-      work();
-      return true;
-    } catch (...) {
-      const std::lock_guard lock(state_mutex);
-      if (!start_failure) start_failure = std::current_exception();
-      return false;
-    }
   }
 
   void connect_groups() {
@@ -310,38 +257,12 @@ struct ModelRunner::Impl {
     }
   }
 
-  void let_load() {
-    const std::lock_guard lock(state_mutex);
-    may_load = true;
-    state_changed.notify_all();
-  }
-  bool await_load() {
-    std::unique_lock lock(state_mutex);
-    state_changed.wait(lock, [&] { return may_load || is_stopping; });
-    return may_load;
-  }
-
   void stop() {
-    {
-      const std::lock_guard lock(state_mutex);
-      is_stopping = true;
-      state_changed.notify_all();
-    }
+    rendezvous.stop();
     for (Rank& rank : ranks)
       if (rank.commands) rank.commands->close();
     for (Rank& rank : ranks)
       if (rank.thread.joinable()) rank.thread.join();
-  }
-
-  void answer() {
-    const std::lock_guard lock(state_mutex);
-    ++num_answered;
-    state_changed.notify_all();
-  }
-  void await_answers() {
-    std::unique_lock lock(state_mutex);
-    state_changed.wait(lock, [&] { return num_answered == ranks.size(); });
-    num_answered = 0;
   }
 
   void prepare_rank(std::size_t r,
@@ -385,12 +306,10 @@ struct ModelRunner::Impl {
                                      device::size_of(rank.ops->traits().residual_dtype(dtype));
     if (!in_first_stage(r))
       rank.hidden_in = device.allocate(hidden_bytes, "hand-over of hidden states");
-    const StepLayout layout(shape_for(r, limits));
     const OutputLayout outputs(limits.num_logits, kMaxLogprobs);
     rank.steps.resize(slots.size());
     for (RankStep& step : rank.steps) {
-      step.staging = device.allocate_host(layout.size_bytes);
-      step.integers = device.allocate(layout.size_bytes, "step input");
+      step.input.emplace(device, limits, in_first_stage(r), in_last_stage(r));
       if (r == sampler()) {
         step.outputs = device.allocate(outputs.size_bytes, "step output");
         // A step may embed what one that failed before sampling left here: always ids of tokens.
@@ -432,7 +351,9 @@ struct ModelRunner::Impl {
         log::error("rank {}: {}", r, failure.what());
       }
     }
-    await_idle_ranks();
+    // Ranks read each other's memory, after a failed step even when its output was taken: none
+    // gives its own back before all are idle.
+    rendezvous.await_idle_threads();
     rank.recorded.reset();
     rank.steps.clear();
     rank.hidden_in.reset();
@@ -442,15 +363,6 @@ struct ModelRunner::Impl {
     rank.stream.reset();
   }
 
-  /// Ranks read each other's memory, after a failed step even when its output was taken: none gives
-  /// its own back before all are idle.
-  void await_idle_ranks() {
-    std::unique_lock lock(state_mutex);
-    ++num_idle;
-    state_changed.notify_all();
-    state_changed.wait(lock, [&] { return num_idle == num_threads; });
-  }
-
   // ---- the rank thread ----
 
   void serve_rank(std::size_t r) {
@@ -458,12 +370,12 @@ struct ModelRunner::Impl {
       if (command->kind == Command::Kind::recover) {
         forget_failure(r, [&] { ranks[r].stream->synchronize(); });
         if (ranks[r].recorded) forget_failure(r, [&] { ranks[r].recorded->synchronize_updates(); });
-        answer();
+        rendezvous.answer();
         continue;
       }
       if (command->kind == Command::Kind::find_overflow) {
         find_overflow_in(r, command->slot);
-        answer();
+        rendezvous.answer();
         continue;
       }
       StepSlot& slot = slots[command->slot];
@@ -473,7 +385,7 @@ struct ModelRunner::Impl {
       } catch (const std::exception& failure) {
         slot.set_error(fmt::format("rank {}: {}", r, failure.what()));
         // The others of the group would wait for what is not enqueued here.
-        if (ranks[r].communicator) ranks[r].communicator->abort(slot.get_error());
+        if (ranks[r].communicator) ranks[r].communicator->abort(slot.error());
       }
       ranks[r].enqueued.post(slot.input.step_id);
     }
@@ -503,8 +415,7 @@ struct ModelRunner::Impl {
   }
 
   static void require_no_error(StepSlot& slot) {
-    const std::string error = slot.get_error();
-    if (!error.empty()) throw Failure(error);
+    if (const std::string error = slot.error(); !error.empty()) throw Failure(error);
   }
 
   void enqueue_step(std::size_t r, std::size_t slot_index, Pass pass) {
@@ -513,155 +424,15 @@ struct ModelRunner::Impl {
     const StepInput& input = slots[slot_index].input;
     device::Stream& stream = *rank.stream;
 
-    // Token sources grouped by the step that samples them.
-    std::vector<SourceStep>& source_steps = rank.source_steps;
-    source_steps.clear();
-    if (in_first_stage(r)) {
-      for (const TokenSource& source : input.token_sources)
-        if (std::none_of(source_steps.begin(), source_steps.end(), [&](const SourceStep& known) {
-              return known.step_id == source.step_id;
-            }))
-          source_steps.push_back({.step_id = source.step_id});
-    }
-    const std::size_t num_source_steps = source_steps.size();
-    if (pass == Pass::work) {
-      step.padded.reset();
-      if (rank.recorded && rank.recorded->is_on()) step.padded = padded_size(input, padding(r));
-    }
-    StepShape whole{.num_tokens = input.tokens.size(),
-                    .num_seqs = input.context_lens.size(),
-                    .block_table_entries = input.block_table.size(),
-                    .num_logits = input.logits_rows.size(),
-                    .num_targets = input.targets.size(),
-                    .num_source_steps = num_source_steps};
-    std::int64_t table_width = input.max_blocks;
-    if (step.padded) {
-      table_width = step.padded->max_blocks;
-      whole.num_tokens = whole.num_seqs = whole.num_logits =
-          static_cast<std::size_t>(step.padded->num_seqs);
-      whole.block_table_entries = whole.num_seqs * static_cast<std::size_t>(table_width);
-    }
-    const StepShape shape = shape_for(r, whole);
-    const StepLayout layout(shape);
-    FASTCHAT_ASSERT(layout.size_bytes <= step.staging.size_bytes(),
-                    "step {} has {} bytes of input, at most {} were planned",
-                    input.step_id,
-                    layout.size_bytes,
-                    step.staging.size_bytes());
-    auto* staging = static_cast<char*>(step.staging.data());
-    const auto put = [&](std::size_t offset, const std::vector<std::int32_t>& values) {
-      if (!values.empty())
-        std::memcpy(staging + offset, values.data(), values.size() * sizeof(std::int32_t));
-    };
-    if (step.padded) {
-      write_padded(input, *step.padded, padding(r), layout, in_last_stage(r), staging);
-    } else {
-      put(layout.tokens, input.tokens);
-      put(layout.positions, input.positions);
-      put(layout.slots, input.slots);
-      put(layout.query_starts, input.query_starts);
-      put(layout.context_lens, input.context_lens);
-      put(layout.block_table, input.block_table);
-      if (in_last_stage(r)) {
-        put(layout.logits_rows, input.logits_rows);
-        put(layout.targets, input.targets);
-      }
-    }
-    const std::size_t source_stride = align_up(shape.num_tokens * sizeof(std::int32_t));
-    const bool passes_tokens = options.host_passes_tokens && r != sampler() && !broadcasts_tokens();
-    if (passes_tokens && pass == Pass::work)
-      fill_in_tokens(input, reinterpret_cast<std::int32_t*>(staging + layout.tokens));
-    for (std::size_t i = 0; i < num_source_steps && !passes_tokens; ++i) {
-      char* const begin = staging + layout.sources + 2 * i * source_stride;
-      auto* const token_rows = reinterpret_cast<std::int32_t*>(begin);
-      auto* const samples = reinterpret_cast<std::int32_t*>(begin + source_stride);
-      std::size_t count = 0;
-      for (const TokenSource& source : input.token_sources) {
-        if (source.step_id != source_steps[i].step_id) continue;
-        source_steps[i].in_order &= static_cast<std::size_t>(source.token_index) == count;
-        token_rows[count] = source.token_index;
-        samples[count++] = source.sample_row;
-      }
-      source_steps[i].num_tokens = static_cast<std::int64_t>(count);
-    }
-    // The tokens that were placeholders have been filled in on the device.
-    if (pass == Pass::work) stream.copy_from_host(step.integers.data(), staging, layout.size_bytes);
-
-    const auto num_tokens = static_cast<std::int64_t>(shape.num_tokens);
-    const auto num_seqs = static_cast<std::int64_t>(shape.num_seqs);
-    const auto num_logits = static_cast<std::int64_t>(shape.num_logits);
-    const auto integers = [&](std::size_t offset, std::int64_t count) {
-      return step.integers.view(DType::i32, {count}, offset);
-    };
-    model::StageInput stage_input;
-    stage_input.num_tokens = num_tokens;
-    stage_input.positions = integers(layout.positions, num_tokens);
-    stage_input.slots = integers(layout.slots, num_tokens);
-    stage_input.attention.query_starts = integers(layout.query_starts, num_seqs + 1);
-    stage_input.attention.context_lens = integers(layout.context_lens, num_seqs);
-    stage_input.attention.block_table =
-        step.integers.view(DType::i32, {num_seqs, table_width}, layout.block_table);
-    stage_input.attention.num_seqs = num_seqs;
-    stage_input.attention.host_query_starts = input.query_starts;
-    stage_input.attention.host_context_lens = input.context_lens;
-    if (step.padded) {
-      stage_input.attention.max_query_len = 1;
-      stage_input.attention.max_context_len = table_width * plan.kv_block_size;
-      stage_input.attention.lengths_may_change = step.padded->takes_lengths;
-      if (step.padded->takes_lengths) {
-        const auto host_integers = [&](std::size_t offset, std::size_t count) {
-          return std::span(reinterpret_cast<const std::int32_t*>(staging + offset), count);
-        };
-        stage_input.attention.host_query_starts =
-            host_integers(layout.query_starts, shape.num_seqs + 1);
-        stage_input.attention.host_context_lens =
-            host_integers(layout.context_lens, shape.num_seqs);
-      } else {
-        stage_input.attention.padded_context_len = stage_input.attention.max_context_len;
-      }
-    }
-    for (std::size_t i = 0; i < shape.num_seqs && !step.padded; ++i) {
-      stage_input.attention.max_query_len = std::max<std::int64_t>(
-          stage_input.attention.max_query_len, input.query_starts[i + 1] - input.query_starts[i]);
-      stage_input.attention.max_context_len =
-          std::max<std::int64_t>(stage_input.attention.max_context_len, input.context_lens[i]);
-    }
+    if (pass == Pass::work) write_input(r, step, input);
+    model::StageInput stage_input = step.input->stage_input(input);
     stage_input.kv = rank.kv->layers();
-    if (in_last_stage(r)) {
-      stage_input.num_logits = num_logits;
-      if (!step.padded && !all_tokens_have_logits(input))
-        stage_input.logits_rows = integers(layout.logits_rows, num_logits);
-    }
-
-    if (in_first_stage(r)) {
-      stage_input.token_ids = integers(layout.tokens, num_tokens);
-      for (std::size_t i = 0; i < num_source_steps && pass == Pass::work && !passes_tokens; ++i) {
-        const SourceStep& source = source_steps[i];
-        const std::size_t begin = layout.sources + 2 * i * source_stride;
-        const TensorView samples = integers(begin + source_stride, source.num_tokens);
-        if (source.in_order)
-          resolve_tokens(
-              r, source.step_id, integers(layout.tokens, source.num_tokens), {}, samples);
-        else
-          resolve_tokens(r,
-                         source.step_id,
-                         stage_input.token_ids,
-                         integers(begin, source.num_tokens),
-                         samples);
-      }
-    } else {
-      Rank& previous = ranks[sender_to(r)];
-      previous.enqueued.wait(input.step_id);
-      require_no_error(slots[slot_index]);
-      RankStep& sent = previous.steps[slot_index];
-      stream.wait(*sent.hidden_ready);
-      stage_input.hidden = rank.hidden_in.view(rank.ops->traits().residual_dtype(dtype),
-                                               {num_tokens, config.hidden_size});
-      stream.copy_from_peer(stage_input.hidden.data(),
-                            sent.hidden_out.data(),
-                            previous.ops->device(),
-                            stage_input.hidden.size_bytes());
-    }
+    if (!in_first_stage(r))
+      stage_input.hidden = receive_hidden(r, slot_index, stage_input.num_tokens);
+    // The tokens that were placeholders have been filled in on the device.
+    else if (pass == Pass::work)
+      for (const SourceStep& source : step.input->sources())
+        resolve_tokens(r, source, stage_input.token_ids);
 
     if (pass == Pass::find_overflow) {
       stage_input.writes_kv = false;  // blocks may have found another owner
@@ -671,40 +442,66 @@ struct ModelRunner::Impl {
       rank.stage->forward(stream, stage_input);
       return;
     }
+    const std::optional<StepSize>& padded = step.input->padded();
     const model::StageOutput output =
-        step.padded
-            ? rank.recorded->run(
-                  {.size = *step.padded, .slot = slot_index}, *rank.stage, stream, stage_input)
-            : rank.stage->forward(stream, stage_input);
-    if (r == sampler()) choose_tokens(rank, step, input, output.logits, layout);
+        padded ? rank.recorded->run(
+                     {.size = *padded, .slot = slot_index}, *rank.stage, stream, stage_input)
+               : rank.stage->forward(stream, stage_input);
+    hand_over(r, step, input, output);
+  }
+
+  void write_input(std::size_t r, RankStep& step, const StepInput& input) {
+    const Rank& rank = ranks[r];
+    std::optional<StepSize> padded;
+    if (rank.recorded && rank.recorded->is_on()) padded = padded_size(input, padding(r));
+    const bool passes_tokens = options.host_passes_tokens && r != sampler() && !broadcasts_tokens();
+    step.input->write(input, padded, padding(r), !passes_tokens);
+    if (passes_tokens) fill_in_tokens(input, step.input->host_tokens());
+    step.input->upload(*rank.stream);
+  }
+
+  /// R [num_tokens, hidden_size], of the stage before.
+  TensorView receive_hidden(std::size_t r, std::size_t slot_index, std::int64_t num_tokens) {
+    Rank& rank = ranks[r];
+    Rank& previous = ranks[sender_to(r)];
+    previous.enqueued.wait(slots[slot_index].input.step_id);
+    require_no_error(slots[slot_index]);
+    RankStep& sent = previous.steps[slot_index];
+    rank.stream->wait(*sent.hidden_ready);
+    const TensorView hidden = rank.hidden_in.view(rank.ops->traits().residual_dtype(dtype),
+                                                  {num_tokens, config.hidden_size});
+    rank.stream->copy_from_peer(
+        hidden.data(), sent.hidden_out.data(), previous.ops->device(), hidden.size_bytes());
+    return hidden;
+  }
+
+  /// To the next stage, or as tokens to the other ranks and the host.
+  void hand_over(std::size_t r,
+                 RankStep& step,
+                 const StepInput& input,
+                 const model::StageOutput& output) {
+    Rank& rank = ranks[r];
+    device::Stream& stream = *rank.stream;
+    if (!in_last_stage(r)) {
+      stream.copy(step.hidden_out.data(), output.hidden.data(), output.hidden.size_bytes());
+      stream.record(*step.hidden_ready);
+      return;
+    }
+    if (r == sampler())
+      enqueue_sampling(
+          *rank.ops, stream, input, output.logits, step.input->targets(), step.outputs);
     if (const auto count = static_cast<std::int64_t>(input.sampling.size());
         broadcasts_tokens() && count > 0)
       rank.communicator->broadcast(
           (r == sampler() ? step.outputs : step.sampled).view(DType::i32, {count}));
-    if (r == sampler()) {
-      if (!input.logits_rows.empty())
-        stream.copy_to_host(
-            step.host_outputs.data(),
-            step.outputs.data(),
-            OutputLayout(input.logits_rows.size(), static_cast<std::size_t>(input.max_logprobs))
-                .size_bytes);
-      // Recording moves the event. Ranks of the first stage that wait for its last recording do so
-      // in steps before this one.
-      for (std::size_t other = 0; other < ranks.size() && in_first_stage(other); ++other)
-        if (other != r) ranks[other].enqueued.wait(input.step_id - 1);
-      stream.record(*step.done);
-    } else if (!in_last_stage(r)) {
-      stream.copy(step.hidden_out.data(), output.hidden.data(), output.hidden.size_bytes());
-      stream.record(*step.hidden_ready);
-    }
-  }
-
-  /// In order, as in steps of decodes alone.
-  static bool all_tokens_have_logits(const StepInput& input) {
-    const std::vector<std::int32_t>& rows = input.logits_rows;
-    for (std::size_t i = 0; i < rows.size(); ++i)
-      if (rows[i] != static_cast<std::int32_t>(i)) return false;
-    return rows.size() == input.tokens.size();
+    if (r != sampler()) return;
+    if (const std::size_t bytes = sampling_bytes(input); bytes > 0)
+      stream.copy_to_host(step.host_outputs.data(), step.outputs.data(), bytes);
+    // Recording moves the event. Ranks of the first stage that wait for its last recording do so in
+    // steps before this one.
+    for (std::size_t other = 0; other < ranks.size() && in_first_stage(other); ++other)
+      if (other != r) ranks[other].enqueued.wait(input.step_id - 1);
+    stream.record(*step.done);
   }
 
   void let_take_lengths(Rank& rank, std::int64_t most_bytes_in_vain) const {
@@ -751,15 +548,11 @@ struct ModelRunner::Impl {
   }
 
   /// Fills in tokens sampled by an outstanding step, which the sampler has enqueued or is about to.
-  void resolve_tokens(std::size_t r,
-                      std::uint64_t source_step,
-                      TensorView token_ids,
-                      TensorView token_rows,
-                      TensorView samples) {
+  void resolve_tokens(std::size_t r, const SourceStep& source, TensorView token_ids) {
     Rank& rank = ranks[r];
     Rank& last = ranks[sampler()];
-    const std::size_t source_slot = source_step % slots.size();
-    if (r != sampler() && !broadcasts_tokens()) last.enqueued.wait(source_step);
+    const std::size_t source_slot = source.step_id % slots.size();
+    if (r != sampler() && !broadcasts_tokens()) last.enqueued.wait(source.step_id);
     // All rows the slot can hold: the source step's own input may have been taken and replaced
     // meanwhile.
     TensorView sampled = last.steps[source_slot].outputs.view(DType::i32, {plan.max_num_seqs});
@@ -773,44 +566,10 @@ struct ModelRunner::Impl {
       }
       sampled = local;
     }
-    rank.ops->resolve_tokens(*rank.stream, token_ids, token_rows, samples, sampled);
-  }
-
-  void choose_tokens(Rank& rank,
-                     RankStep& step,
-                     const StepInput& input,
-                     TensorView logits,
-                     const StepLayout& layout) {
-    const auto num_logits = static_cast<std::int64_t>(input.logits_rows.size());
-    if (num_logits == 0) return;
-    const auto num_sampled = static_cast<std::int64_t>(input.sampling.size());
-    const std::int64_t num_targets = num_logits - num_sampled;
-    const OutputLayout outputs(input.logits_rows.size(),
-                               static_cast<std::size_t>(input.max_logprobs));
-    const auto rows = [&](std::int64_t first, std::int64_t count) {
-      const auto skip = static_cast<std::size_t>(first) * sizeof(std::int32_t);
-      ops::SampleOutput out;
-      out.tokens = step.outputs.view(DType::i32, {count}, outputs.tokens + skip);
-      out.logprobs = step.outputs.view(DType::f32, {count}, outputs.logprobs + skip);
-      if (input.max_logprobs > 0) {
-        const std::size_t top_skip = skip * static_cast<std::size_t>(input.max_logprobs);
-        out.top_tokens = step.outputs.view(
-            DType::i32, {count, input.max_logprobs}, outputs.top_tokens + top_skip);
-        out.top_logprobs = step.outputs.view(
-            DType::f32, {count, input.max_logprobs}, outputs.top_logprobs + top_skip);
-      }
-      return out;
-    };
-    if (num_sampled > 0)
-      rank.ops->sample(*rank.stream,
-                       logits.slice_rows(0, num_sampled),
-                       {.rows = input.sampling, .biases = input.biases, .counts = input.counts},
-                       rows(0, num_sampled));
-    if (num_targets > 0)
-      rank.ops->token_logprobs(*rank.stream,
-                               logits.slice_rows(num_sampled, num_targets),
-                               step.integers.view(DType::i32, {num_targets}, layout.targets),
-                               rows(num_sampled, num_targets));
+    const TensorView tokens = source.token_rows.data() == nullptr
+                                  ? token_ids.slice_rows(0, source.samples.dim(0))
+                                  : token_ids;
+    rank.ops->resolve_tokens(*rank.stream, tokens, source.token_rows, source.samples, sampled);
   }
 
   // ---- the engine thread ----
@@ -826,10 +585,7 @@ struct ModelRunner::Impl {
     ++num_submitted;
     const std::size_t slot_index = input.step_id % slots.size();
     StepSlot& slot = slots[slot_index];
-    {
-      const std::lock_guard lock(slot.mutex);
-      slot.error.clear();
-    }
+    slot.clear_error();
     slot.input = std::move(input);
     for (Rank& rank : ranks) rank.commands->push({.kind = Command::Kind::step, .slot = slot_index});
   }
@@ -837,7 +593,7 @@ struct ModelRunner::Impl {
   /// After a failed step: every rank drains its stream, which forgets the failure.
   void recover() {
     for (Rank& rank : ranks) rank.commands->push({.kind = Command::Kind::recover});
-    await_answers();
+    rendezvous.await_answers();
     for (const std::size_t first : first_ranks)
       if (ranks[first].communicator) ranks[first].communicator->reset();
     needs_recovery = false;
@@ -855,7 +611,7 @@ struct ModelRunner::Impl {
     output.logprobs.clear();
     output.top_tokens.clear();
     output.top_logprobs.clear();
-    output.error = slot.get_error();
+    output.error = slot.error();
     // A stream drops what was enqueued when its failure is reported, and runs what comes later: a
     // step that was being enqueued then has run in part.
     if (output.error.empty() && needs_recovery) output.error = "a step before it failed";
@@ -871,7 +627,8 @@ struct ModelRunner::Impl {
       needs_recovery = true;
       return output;
     }
-    read_outputs(step, slot.input, output);
+    const bool marks_missing = ranks[sampler()].ops->traits().tolerates_bad_indices;
+    read_sampling(slot.input, step.host_outputs, marks_missing, output);
     output.overflow.clear();
     if (std::any_of(output.tokens.begin(), output.tokens.end(), [](std::int32_t token) {
           return token < 0;
@@ -884,7 +641,7 @@ struct ModelRunner::Impl {
   std::string find_overflow(std::size_t slot_index) {
     for (Rank& rank : ranks)
       rank.commands->push({.kind = Command::Kind::find_overflow, .slot = slot_index});
-    await_answers();
+    rendezvous.await_answers();
     for (const Rank& rank : ranks)
       if (!rank.overflow.empty()) return rank.overflow;
     return {};
@@ -899,50 +656,19 @@ struct ModelRunner::Impl {
     return std::move(slots[slot_index].input);
   }
 
-  void read_outputs(const RankStep& step, const StepInput& input, StepOutput& output) const {
-    const std::size_t num_logits = input.logits_rows.size();
-    if (num_logits == 0) return;
-    const auto width = static_cast<std::size_t>(input.max_logprobs);
-    const OutputLayout layout(num_logits, width);
-    const auto* base = static_cast<const char*>(step.host_outputs.data());
-    const auto* tokens = reinterpret_cast<const std::int32_t*>(base + layout.tokens);
-    const auto* logprobs = reinterpret_cast<const float*>(base + layout.logprobs);
-    output.tokens.assign(tokens, tokens + input.sampling.size());
-    output.logprobs.assign(logprobs, logprobs + num_logits);
-    if (!ranks[sampler()].ops->traits().tolerates_bad_indices)
-      for (std::size_t i = 0; i < output.tokens.size(); ++i)
-        if (!std::isfinite(logprobs[i])) output.tokens[i] = -1;
-    if (width == 0) return;
-    const auto* top_tokens = reinterpret_cast<const std::int32_t*>(base + layout.top_tokens);
-    const auto* top_logprobs = reinterpret_cast<const float*>(base + layout.top_logprobs);
-    output.top_tokens.assign(top_tokens, top_tokens + num_logits * width);
-    output.top_logprobs.assign(top_logprobs, top_logprobs + num_logits * width);
-  }
-
   void switch_recording(bool is_on) {
     for (Rank& rank : ranks) rank.recorded->switch_on(is_on);
   }
 
-  /// A step that decodes one token after `position` others; the KV it writes is the same each time.
-  StepOutput run_probe(std::int32_t position) {
-    StepInput input;
+  StepOutput run_alone(StepInput input) {
     input.step_id = num_submitted + 1;
-    // Of ordinary tokens, which differ: the first ids are often those of specials.
-    input.tokens = {static_cast<std::int32_t>(config.vocab_size / (2 + position))};
-    input.positions = {position};
-    input.slots = {position};
-    input.query_starts = {0, 1};
-    input.context_lens = {position + 1};
-    input.block_table = {0};
-    input.max_blocks = 1;
-    input.logits_rows = {0};
-    input.max_logprobs =
-        static_cast<std::int32_t>(std::min<std::int64_t>(kMaxLogprobs, config.vocab_size));
-    input.sampling = {{.temperature = 0.0f, .num_logprobs = input.max_logprobs}};
     submit(std::move(input));
     StepOutput output = wait();
     check(output.error.empty(), "{}", output.error);
     return output;
+  }
+  StepOutput run_probe(std::int32_t position) {
+    return run_alone(decode_probe(position, config.vocab_size));
   }
 
   /// Runs what each slot has of a probe three times: operation by operation, recorded for another
@@ -1005,26 +731,7 @@ int ModelRunner::max_outstanding() const { return impl_->options.max_outstanding
 std::uint64_t ModelRunner::next_step_id() const { return impl_->num_submitted + 1; }
 
 std::string ModelRunner::dry_run(const std::vector<std::int32_t>& tokens) {
-  const parallel::Plan& plan = impl_->plan;
-  const auto block_size = static_cast<std::size_t>(plan.kv_block_size);
-  const auto num_tokens = static_cast<std::int32_t>(tokens.size());
-  StepInput input;
-  input.step_id = next_step_id();
-  input.tokens = tokens;
-  for (std::int32_t position = 0; position < num_tokens; ++position) {
-    input.positions.push_back(position);
-    input.slots.push_back(position);  // of blocks 0, 1, …
-  }
-  input.query_starts = {0, num_tokens};
-  input.context_lens = {num_tokens};
-  for (std::size_t block = 0; block * block_size < tokens.size(); ++block)
-    input.block_table.push_back(static_cast<std::int32_t>(block));
-  input.max_blocks = static_cast<std::int32_t>(input.block_table.size());
-  input.logits_rows = {num_tokens - 1};
-  input.sampling = {{.temperature = 0.0f}};
-  impl_->submit(std::move(input));
-  StepOutput output = impl_->wait();
-  check(output.error.empty(), "{}", output.error);
+  StepOutput output = impl_->run_alone(whole_prompt_step(tokens, impl_->plan.kv_block_size));
   std::string defect;
   if (output.tokens.front() < 0)
     defect = output.overflow.empty() ? fmt::format("the logits are beyond the range of {}",

@@ -21,6 +21,7 @@
 #include "model/forward_work.h"
 #include "serve/cli/load_progress.h"
 #include "serve/cli/start_report.h"
+#include "serve/clock_dilation.h"
 #include "serve/command.h"
 #include "serve/command_line.h"
 #include "serve/exit_status.h"
@@ -99,23 +100,11 @@ struct ModelBenchOptions {
   std::string peer_prefill;
   std::string peer_decode;
   bool as_json = false;
-  double clock_dilation = 0;
-};
+  std::optional<double> clock_dilation;  // of simulated devices, see there
 
-/// FASTCHAT_CLOCK_DILATION: wall seconds per second of simulated devices, whose work takes a
-/// modelled time; 0 when it is not set. Speeds are then quoted by their clock too, and not as
-/// shares of what this machine can do. Throws UsageFailure when it is no number.
-double clock_dilation() {
-  const char* const value = std::getenv("FASTCHAT_CLOCK_DILATION");
-  if (value == nullptr || *value == '\0') return 0;
-  char* end = nullptr;
-  const double dilation = std::strtod(value, &end);
-  if (*end != '\0' || !std::isfinite(dilation) || dilation < 0)
-    throw UsageFailure(say_with("FASTCHAT_CLOCK_DILATION={}: expected a number of at least 0",
-                                "FASTCHAT_CLOCK_DILATION={}：应为不小于 0 的数",
-                                value));
-  return dilation;
-}
+  /// Work takes its modelled time, so that there is a speed of theirs to quote.
+  bool has_simulated_speed() const { return clock_dilation.value_or(0) > 0; }
+};
 
 /// One thing to measure, and its readings.
 struct Case {
@@ -364,8 +353,8 @@ json result_json(const Case& item,
                    {"shape", model.name()},
                    {"format", format_of(model.planned())},
                    {"tokens_per_s", speed}};
-    if (options.clock_dilation > 0)
-      result["simulated_tokens_per_s"] = speed * options.clock_dilation;
+    if (options.has_simulated_speed())
+      result["simulated_tokens_per_s"] = speed * *options.clock_dilation;
     return result;
   }
   json result = {{"phase", item.is_prefill ? "prefill" : "decode"},
@@ -374,8 +363,8 @@ json result_json(const Case& item,
                  {"batch", item.batch},
                  {"context", item.is_prefill ? options.prompt_len : item.context},
                  {"tokens_per_s", speed}};
-  if (options.clock_dilation > 0) result["simulated_tokens_per_s"] = speed * options.clock_dilation;
-  const double own_speed = speed * (options.clock_dilation > 0 ? options.clock_dilation : 1);
+  const double own_speed = speed * options.clock_dilation.value_or(1);
+  if (options.has_simulated_speed()) result["simulated_tokens_per_s"] = own_speed;
   if (limits.read_gb_s > 0)
     result["fraction_of_limit"] = own_speed / limit_of(item, options, model, limits);
   if (!item.peer_tokens_per_s.empty()) {
@@ -449,14 +438,22 @@ std::string measure_line(const ModelBenchOptions& options,
         "工作中的卡的标称指标（未经实测）：读 {:.0f} GB/s，16 位 {:.0f} TFLOP/s\n",
         limits.read_gb_s,
         limits.bf16_gflop_s / 1e3);
-  if (options.clock_dilation == 0) return cards.empty() ? to_text(limits) : cards;
+  if (!options.clock_dilation) return cards.empty() ? to_text(limits) : cards;
+  if (!options.has_simulated_speed())
+    return say(
+        "Simulated devices at dilation 0: nothing is computed and no work takes its modelled time. "
+        "tokens/s say\nwhat the host's own part of a step costs on this machine; they are no "
+        "speed of a device\n",
+        "模拟设备，放慢倍数为 0：不做任何计算，任务也不占用模拟时间。token/秒 "
+        "只反映每一步在本机主机侧的开销，"
+        "不是设备的速度\n");
   return cards +
          say_with(
              "Simulated devices: a second of theirs takes {} s here. tokens/s by this machine's "
              "clock; "
              "simulated: by theirs\n",
              "模拟设备：其一秒在本机耗时 {} 秒。token/秒 按本机时钟；模拟：按模拟设备的时钟\n",
-             options.clock_dilation);
+             *options.clock_dilation);
 }
 
 std::string table_head(const ModelBenchOptions& options, const bench::Limits& limits) {
@@ -466,8 +463,8 @@ std::string table_head(const ModelBenchOptions& options, const bench::Limits& li
       text("batch", "批量"),
       text("context", "上下文"),
       text("tokens/s", "token/秒"),
-      options.clock_dilation > 0 ? fmt::format(" {:>10}", text("simulated", "模拟"))
-                                 : std::string(),
+      options.has_simulated_speed() ? fmt::format(" {:>10}", text("simulated", "模拟"))
+                                    : std::string(),
       limits.read_gb_s > 0 ? fmt::format("{:>11}", text("of limit", "占极限")) : std::string());
 }
 
@@ -603,7 +600,7 @@ int run_model(int argc, char** argv) {
                     cases.size(),
                     options.repetitions));
   std::optional<bench::LimitsMeter> meter;
-  if (on_cpu && options.clock_dilation == 0) meter.emplace();
+  if (on_cpu && !options.clock_dilation) meter.emplace();
   std::vector<bench::Limits> readings;
   std::uint64_t seed = 1;
   for (int round = 0; round < options.repetitions; ++round) {
@@ -617,15 +614,18 @@ int run_model(int argc, char** argv) {
                round + 1,
                options.repetitions);
   }
-  // Of cards, what is known of their kind: measuring them comes with `doctor`.
-  const bench::Limits limits =
-      !readings.empty() ? bench::median(readings) : card_limits(*model).value_or(bench::Limits{});
+  // Of cards, what is known of their kind: measuring them comes with `doctor`. Work that takes no
+  // time has no limits.
+  const bool has_limits = !options.clock_dilation || options.has_simulated_speed();
+  const bench::Limits limits = !readings.empty() ? bench::median(readings)
+                               : has_limits      ? card_limits(*model).value_or(bench::Limits{})
+                                                 : bench::Limits{};
   json results = json::array();
   for (const Case& item : cases) results.push_back(result_json(item, options, *model, limits));
   const json plan = plan_json(model->plan(), options);
   if (options.as_json) {
     json report = {{"plan", plan}, {"results", results}};
-    if (options.clock_dilation > 0) report["clock_dilation"] = options.clock_dilation;
+    if (options.clock_dilation) report["clock_dilation"] = *options.clock_dilation;
     if (limits.read_gb_s > 0) report["limits"] = to_json(limits);
     fmt::print("{}\n", report.dump(2));
     return 0;

@@ -81,6 +81,22 @@ TEST(BenchModel, QuotesSpeedsByTheClockOfSimulatedDevicesToo) {
   EXPECT_EQ(fastchat(arguments, "FASTCHAT_CLOCK_DILATION=fast").status, 2);
 }
 
+TEST(BenchModel, QuotesNoSpeedOfSimulatedDevicesWhoseWorkTakesNoTime) {
+  const std::string arguments = "bench model --model-path " FASTCHAT_SOURCE_DIR
+                                "/models/demo --prompt-len 0 --gen-len 4 --repetitions 1 ";
+  const Ran ran = fastchat(arguments + "--json", "FASTCHAT_CLOCK_DILATION=0");
+  ASSERT_EQ(ran.status, 0);
+  const json report = json::parse(ran.output);
+  EXPECT_EQ(report.at("clock_dilation"), 0.0);
+  EXPECT_FALSE(report.contains("limits"));
+  EXPECT_FALSE(report.at("results").at(0).contains("simulated_tokens_per_s"));
+  EXPECT_FALSE(report.at("results").at(0).contains("fraction_of_limit"));
+  const Ran table = fastchat(arguments, "FASTCHAT_CLOCK_DILATION=0");
+  EXPECT_NE(table.output.find("at dilation 0: nothing is computed"), std::string::npos)
+      << table.output;
+  EXPECT_EQ(table.output.find("of limit"), std::string::npos) << table.output;
+}
+
 TEST(BenchModel, QuotesTheBoundThatPlanPrintsForTheSameSplit) {
   const std::string both = " --model-path " FASTCHAT_SOURCE_DIR
                            "/models/demo --num-gpus 2 --parallel pipeline --prompt-len 24 "

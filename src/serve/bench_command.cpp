@@ -400,6 +400,14 @@ std::string plan_line(const json& plan) {
                   fmt::join(phases, text(", ", "，")));
 }
 
+/// ", 4 devices: tensor"; nothing for one.
+std::string way_of(const ModelInstance& model) {
+  const std::size_t num_devices = model.planned().devices.size();
+  if (num_devices < 2) return {};
+  return say_with(
+      ", {} devices: {}", "，{} 个设备：{}", num_devices, mode_name(model.replica_plan()));
+}
+
 std::string result_line(const json& result) {
   if (result["phase"] == "load") {
     std::string line = fmt::format("{:<24} {:>12.1f}",
@@ -630,10 +638,11 @@ int run_model(int argc, char** argv) {
     fmt::print("{}\n", report.dump(2));
     return 0;
   }
-  fmt::print("{}{}, {}\n{}{}",
+  fmt::print("{}{}, {}{}\n{}{}",
              measure_line(options, *model, limits),
              model->name(),
              describe_numbers(model->config(), model->planned().dtype),
+             way_of(*model),
              plan_line(plan),
              table_head(options, limits));
   for (const json& result : results) fmt::print("{}", result_line(result));

@@ -277,6 +277,7 @@ const parallel::Plan& ModelInstance::plan() const { return impl_->plan.replicas.
 const std::vector<parallel::Replica>& ModelInstance::replicas() const {
   return impl_->plan.replicas;
 }
+const parallel::ReplicaPlan& ModelInstance::replica_plan() const { return impl_->plan; }
 const PlannedModel& ModelInstance::planned() const { return impl_->planned; }
 const model::ModelConfig& ModelInstance::config() const { return impl_->planned.config; }
 const text::Tokenizer* ModelInstance::tokenizer() const { return impl_->tokenizer.get(); }

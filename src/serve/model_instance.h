@@ -47,6 +47,8 @@ class ModelInstance {
   /// Of the first copy of the model; the others' are alike but for what their devices have free.
   const parallel::Plan& plan() const;
   const std::vector<parallel::Replica>& replicas() const;
+  /// All copies, and what else was considered.
+  const parallel::ReplicaPlan& replica_plan() const;
   const PlannedModel& planned() const;
   const model::ModelConfig& config() const;
   /// nullptr for --load-format dummy without a folder that has a tokenizer.

@@ -116,6 +116,13 @@ std::string mode_name(ParallelMode mode, int pipeline_size, int tensor_size) {
   return std::string(parallel::to_string(mode));
 }
 
+std::string mode_name(const parallel::ReplicaPlan& planned) {
+  const parallel::Plan& plan = planned.replicas.front().plan;
+  return with_copies(
+      static_cast<int>(planned.replicas.size()),
+      mode_name(plan.mode, static_cast<int>(plan.placement.stages.size()), plan.tensor_size));
+}
+
 std::string choice_text(const parallel::ReplicaPlan& planned, const parallel::Workload& workload) {
   const parallel::Plan& plan = planned.replicas.front().plan;
   if (plan.considered.size() < 2 && planned.considered.size() < 2) return {};
@@ -148,9 +155,7 @@ std::string choice_text(const parallel::ReplicaPlan& planned, const parallel::Wo
       near_tie ? "--parallel auto：选择 {}，对 {} 个请求（{} + {} token）属于最快之列：估计 {:.3g} "
                  "秒；{}"
                : "--parallel auto：选择 {}，对 {} 个请求（{} + {} token）估计最快：{:.3g} 秒；{}",
-      with_copies(
-          num_replicas,
-          mode_name(plan.mode, static_cast<int>(plan.placement.stages.size()), plan.tensor_size)),
+      mode_name(planned),
       workload.num_streams,
       workload.prompt_len,
       workload.gen_len,

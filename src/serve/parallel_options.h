@@ -25,6 +25,9 @@ void add_parallel_options(CLI::App& app, ParallelOptions& options);
 /// The flags of the plan's mode, as --parallel auto prints its choice: "--parallel tensor".
 std::string mode_name(parallel::ParallelMode mode, int pipeline_size, int tensor_size);
 
+/// The mode of a plan with its copies: "2 copies (--data-parallel-size 2), each tensor".
+std::string mode_name(const parallel::ReplicaPlan& planned);
+
 /// One line: what --parallel auto chose and what it compared; empty when there was no choice.
 std::string choice_text(const parallel::ReplicaPlan& planned, const parallel::Workload& workload);
 

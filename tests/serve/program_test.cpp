@@ -375,6 +375,24 @@ TEST(Program, TheChatSaysWhatItLoaded) {
     EXPECT_SAYS(chinese, part);
 }
 
+TEST(Program, HowDevicesWorkTogetherIsSaidWithItsReason) {
+  const std::string demo = " --model-path '" FASTCHAT_SOURCE_DIR "/models/demo' --num-gpus 2 ";
+  const Ran chosen = fastchat("cli" + demo);
+  EXPECT_SAYS(chosen, "--parallel auto: ");
+  EXPECT_SAYS(chosen, "layer: ");  // beside what
+  const Ran tensor = fastchat("cli" + demo + "--parallel tensor");
+  EXPECT_SAYS(tensor, "tensor, as asked");
+  EXPECT_SAYS(tensor, "part 1 of 2");
+  EXPECT_SAYS(tensor, "part 2 of 2");
+  const std::string zh = "LC_ALL=zh_CN.UTF-8";
+  EXPECT_SAYS(fastchat("cli" + demo, zh), "--parallel auto：选择 ");
+  EXPECT_SAYS(fastchat("cli" + demo + "--parallel tensor", zh), "第 2/2 份");
+
+  const std::string bench = "bench model" + demo + "--prompt-len 0 --gen-len 2 --repetitions 1 ";
+  EXPECT_SAYS(fastchat(bench + "--parallel pipeline 2>/dev/null"), ", 2 devices: pipeline\n");
+  EXPECT_SAYS(fastchat(bench + "--data-parallel-size 2 2>/dev/null"), ", 2 devices: 2 copies");
+}
+
 TEST(Program, OutputThatCannotBeWrittenIsAFailure) {
   if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "there is no /dev/full";
   const std::string plan = "plan --shape qwen2-0.5b --max-gpu-memory 4GiB ";

@@ -45,14 +45,27 @@ std::string instruction_set() {
   return say_with(", {}", "，{}", device::to_string(device::default_cpu_isa()));
 }
 
-std::string layers_of(const parallel::DevicePlan& device) {
+std::string layers_of(const parallel::DevicePlan& device, int tensor_size) {
   if (device.num_layers == 0) return say("no layers", "没有层");
-  return say_with("layers {}-{}{}{}",
-                  "第 {}-{} 层{}{}",
-                  device.first_layer,
-                  device.first_layer + device.num_layers - 1,
-                  device.has_embedding ? text(", embedding", "、词嵌入") : "",
-                  device.has_head ? text(", head", "、输出层") : "");
+  return say_with(
+      "layers {}-{}{}{}{}",
+      "第 {}-{} 层{}{}{}",
+      device.first_layer,
+      device.first_layer + device.num_layers - 1,
+      device.has_embedding ? text(", embedding", "、词嵌入") : "",
+      device.has_head ? text(", head", "、输出层") : "",
+      tensor_size > 1
+          ? say_with(", part {} of {}", "、第 {}/{} 份", device.group_rank + 1, tensor_size)
+          : std::string());
+}
+
+/// How the devices work together, and whose choice that was.
+std::string way_of(const ModelInstance& model) {
+  std::string choice = choice_text(model.replica_plan(), model.planned().request.workload);
+  if (choice.empty())
+    return say_with("{}, as asked", "{}（按指定）", mode_name(model.replica_plan()));
+  choice.pop_back();  // its newline
+  return choice;
 }
 
 // Columns aligned by display width, the first one as a label.
@@ -110,7 +123,7 @@ std::string start_report(const ModelInstance& model, bool how_to_leave) {
       const auto index = static_cast<std::size_t>(device.device);
       rows.push_back({say("device", "设备"),
                       replica.request.devices.at(index).name,
-                      layers_of(device),
+                      layers_of(device, replica.plan.tensor_size),
                       say_with("weights {}", "权重 {}", format_bytes(device.weight_bytes)),
                       say_with("cache {}", "缓存 {}", format_bytes(device.kv_bytes)),
                       say_with("workspace {}", "工作区 {}", format_bytes(device.workspace_bytes))});
@@ -122,6 +135,7 @@ std::string start_report(const ModelInstance& model, bool how_to_leave) {
                              "{} 个完整的模型副本，每个 {} 个设备",
                              copies,
                              plan.devices.size())});
+  if (model.planned().devices.size() > 1) rows.push_back({say("parallel", "并行"), way_of(model)});
   rows.push_back({say("context", "上下文"),
                   say_with("{} tokens per conversation, cache for {}",
                            "每个对话 {} 个 token，缓存可容纳 {} 个",

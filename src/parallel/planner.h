@@ -84,6 +84,8 @@ struct PlanRequest {
   ParallelRequest parallel;
   Workload workload;
   std::vector<DeviceBudget> devices;  // in rank order
+  int num_copies = 1;                 // whole copies of the model, of which this request is for one
+  int first_device = 0;               // position of `devices` among the devices of all copies
   std::int64_t max_model_len = 0;     // positions that one sequence must be able to reach
   std::optional<std::uint64_t>
       kv_cache_bytes;  // --kv-cache-bytes: over all devices together; nullopt = what is left
@@ -164,7 +166,7 @@ enum class RefusalReason {
 };
 
 /// Why a request has no plan, and the smallest changes that would give it one. Bytes are budgets:
-/// what a limit must allow.
+/// what a limit must allow. Of a copy of the model, the changes are such as give every copy one.
 struct Refusal {
   RefusalReason reason = RefusalReason::bad_request;
   TwoTexts bad_request;             // with RefusalReason::bad_request
@@ -176,9 +178,10 @@ struct Refusal {
   std::uint64_t raise_to_bytes = 0;      // the budget it would need
   std::uint64_t every_device_bytes = 0;  // the budget that would do if every device had it
   std::int64_t num_devices_needed =
-      0;  // as many devices like the largest would do; 0 = no number would
+      0;  // as many devices like the largest would do, for each copy; 0 = no number would
   std::uint64_t largest_budget_bytes = 0;  // the size of those
   std::uint64_t kv_bytes_needed = 0;       // KV of one sequence of max_model_len, over all devices
+  int fewer_copies = 0;  // the most copies, fewer than asked for, that would fit; 0 = none would
 };
 
 /// --parallel auto: a way that is estimated faster by less than this factor is no reason to leave a

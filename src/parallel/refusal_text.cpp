@@ -75,6 +75,10 @@ std::string raise_text(const Refusal& refusal, const PlanRequest& request, const
   const std::uint64_t needed = refusal.raise_to_bytes;
   if (!flag_raises(needed, request.devices[raised]))
     return in.say("{} must be free there", "该设备须空出 {}", format_bytes(needed));
+  // The flag lists the devices of all copies, which one copy does not know.
+  if (request.num_copies > 1)
+    return in.say(
+        "--max-gpu-memory with {} there", "--max-gpu-memory 中该设备为 {}", flag_size(needed));
   std::vector<std::string> sizes;
   for (std::size_t rank = 0; rank < request.devices.size(); ++rank) {
     const DeviceBudget& device = request.devices[rank];
@@ -109,19 +113,22 @@ std::string shortfall_text(std::uint64_t needed, std::uint64_t there, const Spea
                        : in.say("{}, {} are there", "{}，只有 {}", left, right);
 }
 
-/// Whether device `index` can have a budget of `needed` while the others keep theirs.
+/// Whether device `index` of the request can have a budget of `needed` while the others keep
+/// theirs.
 bool can_be_raised(std::size_t index,
                    std::uint64_t needed,
                    const PlanRequest& request,
                    const Surroundings& surroundings) {
   if (request.shared_memory && surroundings.shared_bytes) {
+    if (request.num_copies > 1) return false;  // what the others have is not ours to know
     std::uint64_t all = needed;
     for (std::size_t other = 0; other < request.devices.size(); ++other)
       if (other != index) all = plus(all, budget_bytes(request, request.devices[other]));
     return all <= *surroundings.shared_bytes;
   }
-  return index >= surroundings.device_bytes.size() ||
-         needed <= surroundings.device_bytes[index].value_or(needed);
+  const std::size_t position = static_cast<std::size_t>(request.first_device) + index;
+  return position >= surroundings.device_bytes.size() ||
+         needed <= surroundings.device_bytes[position].value_or(needed);
 }
 
 /// Whether every device can have a budget of `needed` at once.
@@ -129,7 +136,8 @@ bool can_all_be_raised(std::uint64_t needed,
                        const PlanRequest& request,
                        const Surroundings& surroundings) {
   if (request.shared_memory && surroundings.shared_bytes)
-    return times(needed, request.devices.size()) <= *surroundings.shared_bytes;
+    return times(times(needed, request.devices.size()), as_unsigned(request.num_copies)) <=
+           *surroundings.shared_bytes;
   for (std::size_t index = 0; index < request.devices.size(); ++index)
     if (!can_be_raised(index, needed, request, surroundings)) return false;
   return true;
@@ -139,7 +147,7 @@ bool can_all_be_raised(std::uint64_t needed,
 bool are_so_many(const Refusal& refusal,
                  const PlanRequest& request,
                  const Surroundings& surroundings) {
-  const std::int64_t count = refusal.num_devices_needed;
+  const std::int64_t count = refusal.num_devices_needed * request.num_copies;
   if (count <= 0) return false;
   if (surroundings.num_devices_there > 0 && count > surroundings.num_devices_there) return false;
   // Dividing one memory among more devices brings nothing, unless limits are what holds it back.
@@ -149,7 +157,7 @@ bool are_so_many(const Refusal& refusal,
              surroundings.shared_bytes.value_or(kHuge);
 }
 
-/// "4 devices of 29.80 GiB each (--num-gpus 4)".
+/// "4 devices of 29.80 GiB each (--num-gpus 4)", "3 devices for each copy, of …".
 std::string more_devices_text(const Refusal& refusal,
                               const PlanRequest& request,
                               const Surroundings& surroundings,
@@ -158,15 +166,15 @@ std::string more_devices_text(const Refusal& refusal,
       std::all_of(request.devices.begin(), request.devices.end(), [&](const DeviceBudget& device) {
         return budget_bytes(request, device) == refusal.largest_budget_bytes;
       });
-  std::string out =
-      in.say("{} devices {} {} each",
-             "{} 个设备，每个{} {}",
-             refusal.num_devices_needed,
-             all_equal ? in("of", "有") : in("like the largest, of", "与最大的相同，有"),
-             format_bytes(refusal.largest_budget_bytes));
-  out += surroundings.are_named_cards
-             ? in.say(" (--cards {}x…)", "（--cards {}x…）", refusal.num_devices_needed)
-             : in.say(" (--num-gpus {})", "（--num-gpus {}）", refusal.num_devices_needed);
+  std::string out = in.say(
+      request.num_copies > 1 ? "{} devices for each copy, {} {} each" : "{} devices {} {} each",
+      request.num_copies > 1 ? "每个副本 {} 个设备，每个设备{} {}" : "{} 个设备，每个{} {}",
+      refusal.num_devices_needed,
+      all_equal ? in("of", "有") : in("like the largest, of", "与最大的相同，有"),
+      format_bytes(refusal.largest_budget_bytes));
+  const std::int64_t count = refusal.num_devices_needed * request.num_copies;
+  out += surroundings.are_named_cards ? in.say(" (--cards {}x…)", "（--cards {}x…）", count)
+                                      : in.say(" (--num-gpus {})", "（--num-gpus {}）", count);
   return out;
 }
 
@@ -189,6 +197,11 @@ std::int64_t fewer_batched_tokens(const PlanRequest& request) {
   return fitting;
 }
 
+/// --kv-cache-bytes is shared by the copies.
+std::uint64_t kv_bytes_of_all(const Refusal& refusal, const PlanRequest& request) {
+  return times(refusal.kv_bytes_needed, as_unsigned(request.num_copies));
+}
+
 std::vector<std::string> remedies(const Refusal& refusal,
                                   const PlanRequest& request,
                                   const Surroundings& surroundings,
@@ -200,9 +213,13 @@ std::vector<std::string> remedies(const Refusal& refusal,
   if (refusal.reason == RefusalReason::kv_cache_bytes) {
     ways.push_back(in.say("--kv-cache-bytes {} or more",
                           "--kv-cache-bytes 至少 {}",
-                          flag_size(refusal.kv_bytes_needed)));
+                          flag_size(kv_bytes_of_all(refusal, request))));
     return ways;
   }
+  if (refusal.fewer_copies > 0)
+    ways.push_back(in.say("fewer copies (--data-parallel-size {})",
+                          "减少副本（--data-parallel-size {}）",
+                          refusal.fewer_copies));
   if (surroundings.fits_in_8_bits)
     ways.emplace_back(in("--load-8bit (weights in 8 bits)", "--load-8bit（权重量化为 8 位）"));
   if (const std::int64_t tokens = fewer_batched_tokens(request); tokens > 0)
@@ -215,7 +232,7 @@ std::vector<std::string> remedies(const Refusal& refusal,
       ways.push_back(in.say("{} more on device {} alone ({})",
                             "仅给设备 {1} 增加 {0}（{2}）",
                             format_bytes(refusal.raise_to_bytes - budget),
-                            refusal.raise_device,
+                            request.first_device + refusal.raise_device,
                             raise_text(refusal, request, in)));
   }
   if (request.devices.size() > 1 &&
@@ -266,19 +283,25 @@ std::string to_text(const Refusal& refusal,
     return std::string(in(refusal.bad_request.english, refusal.bad_request.chinese));
   const bool weights = refusal.reason == RefusalReason::weights;
   std::string out;
+  if (request.num_copies > 1)
+    out = in.say("with {} copies, {} device(s) each, ",
+                 "{} 个副本、每个 {} 个设备时，",
+                 request.num_copies,
+                 request.devices.size());
   if (refusal.reason == RefusalReason::kv_cache_bytes) {
-    out = in.say("a context of {} tokens does not fit: its KV takes {}, --kv-cache-bytes allows {}",
-                 "放不下 {} token 的上下文：其键值缓存需要 {}，--kv-cache-bytes 只允许 {}",
-                 request.max_model_len,
-                 format_bytes(refusal.kv_bytes_needed),
-                 format_bytes(request.kv_cache_bytes.value_or(0)));
+    out +=
+        in.say("a context of {} tokens does not fit: its KV takes {}, --kv-cache-bytes allows {}",
+               "放不下 {} token 的上下文：其键值缓存需要 {}，--kv-cache-bytes 只允许 {}",
+               request.max_model_len,
+               format_bytes(refusal.kv_bytes_needed),
+               format_bytes(request.kv_cache_bytes.value_or(0)));
   } else {
     const DevicePlan& worst = shortest_device(refusal);
-    out = in.say("{} not fit: in the best split device {} needs {}",
-                 "{}：即使最佳放置，设备 {} 也需要 {}",
-                 what_does_not_fit(refusal, worst, request, in),
-                 device_label(request, worst),
-                 shortfall_text(needed_bytes(worst), worst.budget_bytes, in));
+    out += in.say("{} not fit: in the best split device {} needs {}",
+                  "{}：即使最佳放置，设备 {} 也需要 {}",
+                  what_does_not_fit(refusal, worst, request, in),
+                  device_label(request, worst),
+                  shortfall_text(needed_bytes(worst), worst.budget_bytes, in));
   }
   const std::vector<std::string> ways = remedies(refusal, request, surroundings, in);
   if (!ways.empty())
@@ -324,12 +347,14 @@ json to_json(const Refusal& refusal, const PlanRequest& request, const Surroundi
       {"num_devices_budget_bytes", refusal.largest_budget_bytes},
       {"max_num_batched_tokens", by_workspace ? fewer_batched_tokens(request) : 0},
       {"load_8bit", surroundings.fits_in_8_bits},
+      {"data_parallel_size", refusal.fewer_copies},
       {"kv_cache_bytes",
-       refusal.reason == RefusalReason::kv_cache_bytes ? json(refusal.kv_bytes_needed)
+       refusal.reason == RefusalReason::kv_cache_bytes ? json(kv_bytes_of_all(refusal, request))
                                                        : json(nullptr)}};
   return {{"schema_version", 1},
           {"fits", false},
           {"mode", to_string(request.parallel.mode)},
+          {"data_parallel_size", request.num_copies},
           {"described", any_described(request)},
           {"bounds", bounds_json(request)},
           {"reason", reason_name(refusal.reason)},

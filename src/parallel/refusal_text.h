@@ -16,8 +16,8 @@ namespace fastchat::parallel {
 /// What the planner does not ask about, and remedies depend on. As it stands: devices are
 /// descriptions, which may be of any size and number.
 struct Surroundings {
-  /// The most that this process can ever use of each device, in bytes, limits left aside; empty: as
-  /// much as is said.
+  /// The most that this process can ever use of each device, of those of all copies, in bytes,
+  /// limits left aside; empty: as much as is said.
   std::vector<std::optional<std::uint64_t>> device_bytes;
   /// With PlanRequest::shared_memory, what the devices have together; nullopt: as much as is said.
   std::optional<std::uint64_t> shared_bytes;

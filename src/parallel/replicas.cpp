@@ -31,6 +31,26 @@ double estimated_s(const ReplicaPlan& planned) {
   return slowest;
 }
 
+/// Of a request that plan_replicas refuses: that of the first copy without a plan.
+PlanRequest refused_request(const PlanRequest& request, int num_replicas) {
+  for (int i = 0; i < num_replicas; ++i) {
+    PlanRequest part = request_of_replica(request, num_replicas, i);
+    if (!make_plan(part)) return part;
+  }
+  return request;
+}
+
+/// Leaves what is a remedy for `other` too.
+void restrict_to(const Refusal& other, Refusal& refusal) {
+  refusal.largest_model_len = std::min(refusal.largest_model_len, other.largest_model_len);
+  refusal.raise_device = -1;
+  refusal.every_device_bytes = std::max(refusal.every_device_bytes, other.every_device_bytes);
+  refusal.kv_bytes_needed = std::max(refusal.kv_bytes_needed, other.kv_bytes_needed);
+  refusal.num_devices_needed = refusal.num_devices_needed == 0 || other.num_devices_needed == 0
+                                   ? 0
+                                   : std::max(refusal.num_devices_needed, other.num_devices_needed);
+}
+
 bool is_free_choice(const ParallelRequest& request) {
   return request.mode == ParallelMode::automatic && request.pipeline_size == 0 &&
          request.tensor_size == 0;
@@ -43,17 +63,27 @@ PlanRequest request_of_replica(const PlanRequest& request, int num_replicas, int
   const auto size = static_cast<std::ptrdiff_t>(request.devices.size()) / num_replicas;
   const auto first = request.devices.begin() + index * size;
   part.devices.assign(first, first + size);
+  part.num_copies = num_replicas;
+  part.first_device = static_cast<int>(index * size);
   part.workload.num_streams = (request.workload.num_streams + num_replicas - 1) / num_replicas;
   if (part.kv_cache_bytes) *part.kv_cache_bytes /= static_cast<std::uint64_t>(num_replicas);
   return part;
 }
 
-PlanRequest refused_request(const PlanRequest& request, int num_replicas) {
+ReplicaRefusal explain_refusal(const PlanRequest& request, int num_replicas) {
+  ReplicaRefusal found;
+  found.request = refused_request(request, num_replicas);
+  found.refusal = explain_refusal(found.request);
+  if (num_replicas < 2 || found.refusal.reason == RefusalReason::bad_request) return found;
   for (int i = 0; i < num_replicas; ++i) {
-    PlanRequest part = request_of_replica(request, num_replicas, i);
-    if (!make_plan(part)) return part;
+    const PlanRequest part = request_of_replica(request, num_replicas, i);
+    if (part.first_device == found.request.first_device || make_plan(part)) continue;
+    restrict_to(explain_refusal(part), found.refusal);
   }
-  return request;
+  const int num_devices = static_cast<int>(request.devices.size());
+  for (int fewer = num_replicas - 1; fewer > 0 && found.refusal.fewer_copies == 0; --fewer)
+    if (num_devices % fewer == 0 && plan_copies(request, fewer)) found.refusal.fewer_copies = fewer;
+  return found;
 }
 
 std::string to_text(const ReplicaPlan& planned, ChooseText choose) {

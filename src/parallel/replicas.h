@@ -38,9 +38,13 @@ PlanRequest request_of_replica(const PlanRequest& request, int num_replicas, int
 /// (invalid_request) a number of devices that cannot be shared equally.
 Result<ReplicaPlan> plan_replicas(const PlanRequest& request, int num_replicas);
 
-/// Of a request that plan_replicas refuses: that of the first copy without a plan, for
-/// explain_refusal.
-PlanRequest refused_request(const PlanRequest& request, int num_replicas);
+struct ReplicaRefusal {
+  PlanRequest request;  // of the first copy without a plan
+  Refusal refusal;      // of that one
+};
+
+/// Why plan_replicas refuses `request`; call only when it does.
+ReplicaRefusal explain_refusal(const PlanRequest& request, int num_replicas);
 
 /// As those of one plan, copy by copy; as JSON the first copy's with "data_parallel_size", and all
 /// under "replicas" where there are several.

@@ -65,7 +65,7 @@ std::string extras(const DevicePlan& row, int tensor_size, const Speaker& in) {
 }
 
 std::string device_label(const PlanRequest& request, const DevicePlan& row) {
-  return fmt::format("{} {}", row.device, budget_of(request, row).name);
+  return fmt::format("{} {}", request.first_device + row.device, budget_of(request, row).name);
 }
 
 bool any_described(const PlanRequest& request) {

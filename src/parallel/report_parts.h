@@ -38,7 +38,7 @@ std::uint64_t needed_bytes(const DevicePlan& row);
 std::string layer_range(const DevicePlan& row, const Speaker& in);
 /// "embedding, head, tensors 1/2".
 std::string extras(const DevicePlan& row, int tensor_size, const Speaker& in);
-/// "0 npu:0".
+/// "0 npu:0": its position among the devices of all copies, and its name.
 std::string device_label(const PlanRequest& request, const DevicePlan& row);
 
 bool any_described(const PlanRequest& request);

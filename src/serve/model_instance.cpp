@@ -162,8 +162,7 @@ void ModelInstance::Impl::place(const ModelOptions& options) {
   const int num_replicas = options.parallel.num_replicas;
   Result<parallel::ReplicaPlan> made = parallel::plan_replicas(planned.request, num_replicas);
   if (!made) {
-    const parallel::PlanRequest refused = parallel::refused_request(planned.request, num_replicas);
-    const parallel::Refusal refusal = parallel::explain_refusal(refused);
+    const auto [refused, refusal] = parallel::explain_refusal(planned.request, num_replicas);
     if (refusal.reason == parallel::RefusalReason::bad_request)
       throw UsageFailure(parallel::to_text(refusal, refused, text));
     throw DoesNotFit(

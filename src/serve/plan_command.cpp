@@ -199,8 +199,7 @@ int run_plan(int argc, char** argv) {
     return 0;
   }
 
-  const parallel::PlanRequest refused = parallel::refused_request(request, num_replicas);
-  const parallel::Refusal refusal = parallel::explain_refusal(refused);
+  const auto [refused, refusal] = parallel::explain_refusal(request, num_replicas);
   const bool is_usage = refusal.reason == parallel::RefusalReason::bad_request;
   const parallel::Surroundings surroundings =
       is_usage ? parallel::Surroundings{}

@@ -243,7 +243,7 @@ bool fits_in_8_bits(const ModelOptions& options,
   PlannedModel smaller = planned;
   model::quantize(smaller.config, model::Quantization::w8a16);
   set_sizes(options, platform, smaller);
-  return parallel::make_plan(smaller.request).has_value();
+  return parallel::plan_replicas(smaller.request, options.parallel.num_replicas).has_value();
 }
 
 }  // namespace

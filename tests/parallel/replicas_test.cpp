@@ -2,6 +2,7 @@
 #include "parallel/replicas.h"
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 namespace fastchat::parallel {
 namespace {
@@ -57,7 +58,42 @@ TEST(Replicas, ANumberThatIsAskedForIsTakenOrRefused) {
   EXPECT_EQ(plan_replicas(request, 8).error().code, ErrorCode::invalid_request);
   ASSERT_FALSE(plan_replicas(request, 4));
   // The copy that has no room is the one that is explained.
-  EXPECT_EQ(refused_request(request, 4).devices.front().name, "test:2");
+  const ReplicaRefusal refused = explain_refusal(request, 4);
+  EXPECT_EQ(refused.request.devices.front().name, "test:2");
+  EXPECT_NE(to_text(refused.refusal, refused.request).find("device 2 test:2"), std::string::npos);
+}
+
+TEST(Replicas, RemediesAreThoseOfEveryCopy) {
+  const auto with = [](std::vector<std::uint64_t> free_bytes) {
+    PlanRequest request = request_for(std::move(free_bytes), 1);
+    request.memory_utilization = 1;
+    return request;
+  };
+  const PlanRequest request = with({9000, 9000, 9000, 8800});
+  const ReplicaRefusal refused = explain_refusal(request, 4);
+  EXPECT_EQ(refused.refusal.raise_device, -1);  // one is not enough
+  EXPECT_EQ(refused.refusal.fewer_copies, 2);
+  const std::uint64_t every = refused.refusal.every_device_bytes;
+  EXPECT_TRUE(plan_replicas(with({every, every, every, every}), 4));
+  EXPECT_FALSE(plan_replicas(with({every, every, every, every - 1}), 4));
+  const std::string message = to_text(refused.refusal, refused.request);
+  EXPECT_NE(message.find("with 4 copies, 1 device(s) each, "), std::string::npos) << message;
+  EXPECT_NE(message.find("(--data-parallel-size 2)"), std::string::npos) << message;
+  EXPECT_NE(message.find("2 devices for each copy, of"), std::string::npos) << message;
+  EXPECT_NE(message.find("(--num-gpus 8)"), std::string::npos) << message;
+}
+
+TEST(Replicas, KvBytesThatAreTooFewAreSaidForAllCopies) {
+  PlanRequest request = request_for({kAmple, kAmple}, 1);
+  request.kv_cache_bytes = 100;
+  ASSERT_FALSE(plan_replicas(request, 2));
+  const ReplicaRefusal refused = explain_refusal(request, 2);
+  const auto needed =
+      to_json(refused.refusal, refused.request)["remedies"]["kv_cache_bytes"].get<std::uint64_t>();
+  request.kv_cache_bytes = needed;
+  EXPECT_TRUE(plan_replicas(request, 2));
+  request.kv_cache_bytes = needed - 2;
+  EXPECT_FALSE(plan_replicas(request, 2));
 }
 
 TEST(Replicas, AModeThatIsAskedForIsOneCopy) {

@@ -368,6 +368,26 @@ TEST(PlanCommand, NamedCardsAreAskedForNoMoreThanTheyHave) {
   EXPECT_NE(two.find("--load-8bit"), std::string::npos) << two;
 }
 
+// Each copy has one card, which holds 72 billion weights in 8 bits no more than in 16.
+TEST(PlanCommand, RemediesOfCopiesHoldForEveryCopy) {
+  const auto plan = [](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"--shape", "qwen2-72b", "--cards"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(run_plan, arguments);
+  };
+  const Ran refused = plan({"8xAscend910B1-64GiB", "--data-parallel-size", "8", "--json"});
+  EXPECT_EQ(refused.status, 3);
+  EXPECT_EQ(refused.err.find("--load-8bit"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("--cards 24x…"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("--data-parallel-size 2)"), std::string::npos) << refused.err;
+  const json result = json::parse(refused.out);
+  EXPECT_EQ(result["data_parallel_size"], 8);
+  EXPECT_EQ(result["remedies"]["data_parallel_size"], 2);
+  EXPECT_FALSE(result["remedies"]["load_8bit"]);
+  EXPECT_EQ(plan({"8xAscend910B1-64GiB", "--data-parallel-size", "2"}).status, 0);
+  EXPECT_EQ(plan({"24xAscend910B1-64GiB", "--data-parallel-size", "8"}).status, 0);
+}
+
 TEST(PlanCommand, WithoutLengthTheContextShrinksToWhatFits) {
   // Weights, the tied embedding counted twice, take 1.2 GiB; 32768 tokens would take 384 MiB more.
   const Ran ran = run(run_plan,

@@ -62,30 +62,46 @@ std::vector<std::pair<int, int>> sizes_of(const PlanRequest& request) {
   return sizes;
 }
 
+/// "--tensor-parallel-size 2, for each of 2 copies, takes …": what the sizes asked for multiply to
+/// beside the devices that are given; empty where they agree.
+TwoTexts product_defect(const PlanRequest& request) {
+  const ParallelRequest& asked = request.parallel;
+  const int stages = std::max(asked.pipeline_size, 1);
+  const int size = std::max(asked.tensor_size, 1);
+  const bool both = asked.pipeline_size > 0 && asked.tensor_size > 0;
+  if (both ? stages * size == num_devices(request) : num_devices(request) % (stages * size) == 0)
+    return {};
+  const int copies = request.num_copies;
+  const int given = num_devices(request) * copies;
+  const int unit = stages * size * copies;
+  const int enough = both ? unit : (given + unit - 1) / unit * unit;
+  const auto text_of = [&](std::string_view conjunction,
+                           std::string_view of_copies,
+                           std::string_view one,
+                           std::string_view several) {
+    std::string flags;
+    if (asked.pipeline_size > 0) flags = fmt::format("--pipeline-parallel-size {}", stages);
+    if (both) flags += conjunction;
+    if (asked.tensor_size > 0) flags += fmt::format("--tensor-parallel-size {}", size);
+    if (copies > 1) flags += fmt::format(fmt::runtime(of_copies), copies);
+    return fmt::format(fmt::runtime(both ? several : one), flags, unit, given, enough);
+  };
+  return {text_of(" and ",
+                  " for each of {} copies",
+                  "{} takes a multiple of {} devices, {} given (--num-gpus {} would do)",
+                  "{} take {} devices, {} given (--num-gpus {} would do)"),
+          text_of(" 与 ",
+                  "（{} 个副本）",
+                  "{} 所需设备数为 {} 的倍数，现有 {} 个（可用 --num-gpus {}）",
+                  "{} 需要 {} 个设备，现有 {} 个（可用 --num-gpus {}）")};
+}
+
 TwoTexts parallel_defect(const PlanRequest& request) {
   const ParallelRequest& asked = request.parallel;
-  const int devices = num_devices(request);
   if (asked.pipeline_size < 0 || asked.tensor_size < 0)
     return in_both("--pipeline-parallel-size and --tensor-parallel-size are 1 or more",
                    "--pipeline-parallel-size 和 --tensor-parallel-size 至少为 1");
-  const int pipeline = std::max(asked.pipeline_size, 1);
-  const int tensor = std::max(asked.tensor_size, 1);
-  const bool both = asked.pipeline_size > 0 && asked.tensor_size > 0;
-  if (both ? pipeline * tensor != devices : devices % (pipeline * tensor) != 0) {
-    const auto text_of = [&](std::string_view left_out, std::string_view message) {
-      const auto size = [&](int asked_size) {
-        return asked_size > 0 ? std::to_string(asked_size) : std::string(left_out);
-      };
-      return fmt::format(
-          fmt::runtime(message), size(asked.pipeline_size), size(asked.tensor_size), devices);
-    };
-    return {text_of("(left out)",
-                    "--pipeline-parallel-size {} and --tensor-parallel-size {} do not divide {} "
-                    "device(s); their product is the number of devices (--num-gpus)"),
-            text_of("（未给出）",
-                    "--pipeline-parallel-size {} 与 --tensor-parallel-size {} 不能整除 {} 个设备；"
-                    "两者之积应等于设备数（--num-gpus）")};
-  }
+  if (TwoTexts wrong = product_defect(request); !wrong.empty()) return wrong;
   TwoTexts why;
   for (const auto& [stages, size] : sizes_of(request)) {
     TwoTexts here = group_defect(request, size);

@@ -296,23 +296,26 @@ PlannedModel prepare_plan(const ModelOptions& options,
   }
 
   const auto num_devices = static_cast<int>(planned.devices.size());
+  const parallel::ParallelRequest& asked = options.parallel.request;
   if (const int copies = options.parallel.num_replicas;
-      copies > 0 && (copies > num_devices || num_devices % copies != 0))
+      copies > 0 && (copies > num_devices || num_devices % copies != 0)) {
+    const int unit = copies * std::max(asked.pipeline_size, 1) * std::max(asked.tensor_size, 1);
     throw UsageFailure(
-        say_with("--data-parallel-size {}: {} device(s) cannot be shared equally by {} copies; use "
-                 "a divisor "
-                 "of the number of devices",
-                 "--data-parallel-size {}：{} 个设备不能平均分给 {} 个副本；请用设备数的约数",
+        say_with("--data-parallel-size {}: {} device(s) cannot be shared equally by {} copies "
+                 "(--num-gpus {} would do)",
+                 "--data-parallel-size {}：{} 个设备不能平均分给 {} 个副本（可用 --num-gpus {}）",
                  copies,
                  num_devices,
-                 copies));
+                 copies,
+                 (num_devices + unit - 1) / unit * unit));
+  }
 
   parallel::PlanRequest& request = planned.request;
   request.steps_in_flight = engine::ModelRunnerOptions{}.max_outstanding;
   // A card computes 512 in about the time that starting the operations takes. A pipeline shares out
   // what one device would do at once, or its stages would wait for the first.
   constexpr std::int64_t kLeastTokens = 512, kMostTokens = 2048;
-  const bool is_pipeline = options.parallel.request.mode == parallel::ParallelMode::pipeline;
+  const bool is_pipeline = asked.mode == parallel::ParallelMode::pipeline;
   const std::int64_t usual_tokens =
       platform.kind() != device::DeviceKind::npu ? kLeastTokens
       : is_pipeline ? std::max(kLeastTokens, kMostTokens / std::max(1, num_devices))
@@ -323,7 +326,7 @@ PlannedModel prepare_plan(const ModelOptions& options,
   request.max_logits_rows = std::max(request.max_logits_rows, options.max_num_seqs);
   planned.has_graphs = platform.kind() == device::DeviceKind::npu && !options.enforce_eager;
   set_sizes(options, platform, planned);
-  request.parallel = options.parallel.request;
+  request.parallel = asked;
   request.devices = device_budgets(options, platform, planned.devices, memory);
   request.kv_cache_bytes = options.kv_cache_bytes;
   request.memory_utilization = options.gpu_memory_utilization;

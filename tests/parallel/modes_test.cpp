@@ -316,7 +316,7 @@ TEST(Modes, SizesThatDoNotMultiplyToTheDevicesAreRefused) {
   EXPECT_NE(plan.error().message.find("--pipeline-parallel-size 3"), std::string::npos)
       << plan.error().message;
   const std::string chinese = to_text(explain_refusal(request), request, in_chinese);
-  EXPECT_NE(chinese.find("不能整除 4 个设备"), std::string::npos) << chinese;
+  EXPECT_NE(chinese.find("为 3 的倍数，现有 4 个"), std::string::npos) << chinese;
 }
 
 TEST(Modes, FasterLinksMakeTensorModeTheChoice) {

@@ -250,6 +250,39 @@ TEST(PlanCommand, ModesThatTheSizesContradictAreRefused) {
   EXPECT_EQ(status_of({"--tensor-parallel-size", "2"}), 0);
 }
 
+// What the sizes multiply to, copies included, beside what is there.
+TEST(PlanCommand, SizesThatTakeMoreDevicesSayHowMany) {
+  const auto refusal = [](std::vector<std::string> more) {
+    more.insert(more.begin(), {"--shape", "qwen2-0.5b", "--max-gpu-memory", "4GiB"});
+    const Ran ran = run(run_plan, more);
+    EXPECT_NE(ran.status, 0);
+    return ran.err + ran.thrown;
+  };
+  const std::string both = refusal({"--num-gpus",
+                                    "4",
+                                    "--pipeline-parallel-size",
+                                    "2",
+                                    "--tensor-parallel-size",
+                                    "2",
+                                    "--data-parallel-size",
+                                    "2"});
+  EXPECT_NE(both.find("--pipeline-parallel-size 2 and --tensor-parallel-size 2 for each of 2 "
+                      "copies take 8 devices, 4 given (--num-gpus 8 would do)"),
+            std::string::npos)
+      << both;
+  const std::string tensor = refusal({"--tensor-parallel-size", "4"});
+  EXPECT_NE(tensor.find("--tensor-parallel-size 4 takes a multiple of 4 devices, 1 given "
+                        "(--num-gpus 4 would do)"),
+            std::string::npos)
+      << tensor;
+  EXPECT_EQ(tensor.find("left out"), std::string::npos) << tensor;
+  const std::string copies = refusal({"--data-parallel-size", "4"});
+  EXPECT_NE(copies.find("--num-gpus 4"), std::string::npos) << copies;
+  const std::string copies_of_two =
+      refusal({"--data-parallel-size", "4", "--tensor-parallel-size", "2"});
+  EXPECT_NE(copies_of_two.find("--num-gpus 8"), std::string::npos) << copies_of_two;
+}
+
 void touch(const std::filesystem::path& file) {
   const std::ofstream created(file);
   ASSERT_TRUE(created) << file;

@@ -72,7 +72,7 @@ TEST(Program, ErrorsAndHeadingsAreChineseUnderZh) {
   EXPECT_SAYS(fastchat("plan --shape qwen2-7b --cards Ascend910B1 --num-gpus 2", zh),
               "不能同时给出");
   EXPECT_SAYS(fastchat("plan --shape qwen2-7b --cards 3xAscend910B1 --tensor-parallel-size 2", zh),
-              "不能整除 3 个设备");
+              "为 2 的倍数，现有 3 个");
   EXPECT_SAYS(fastchat("devices --num-gpus 1", zh), "核心 ");
   EXPECT_SAYS(fastchat("devices --num-gpus 1024", zh), "个设备共用");
   EXPECT_SAYS(fastchat("bench limits --help", zh), "选项：");

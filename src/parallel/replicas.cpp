@@ -101,6 +101,13 @@ std::string to_text(const ReplicaPlan& planned, ChooseText choose) {
 nlohmann::json to_json(const ReplicaPlan& planned) {
   nlohmann::json result = to_json(planned.replicas.front().plan, planned.replicas.front().request);
   result["data_parallel_size"] = planned.replicas.size();
+  nlohmann::json& considered = result["considered_copies"] = nlohmann::json::array();
+  for (const ReplicaEstimate& copies : planned.considered)
+    considered.push_back(
+        {{"data_parallel_size", copies.num_replicas},
+         {"fits", copies.fits},
+         {"estimated_s",
+          copies.fits ? nlohmann::json(copies.estimated_s) : nlohmann::json(nullptr)}});
   if (planned.replicas.size() == 1) return result;
   nlohmann::json& all = result["replicas"] = nlohmann::json::array();
   for (const Replica& replica : planned.replicas) {

@@ -46,8 +46,8 @@ struct ReplicaRefusal {
 /// Why plan_replicas refuses `request`; call only when it does.
 ReplicaRefusal explain_refusal(const PlanRequest& request, int num_replicas);
 
-/// As those of one plan, copy by copy; as JSON the first copy's with "data_parallel_size", and all
-/// under "replicas" where there are several.
+/// As those of one plan, copy by copy; as JSON the first copy's with "data_parallel_size" and
+/// "considered_copies", and all under "replicas" where there are several.
 std::string to_text(const ReplicaPlan& planned, ChooseText choose = in_english);
 nlohmann::json to_json(const ReplicaPlan& planned);
 

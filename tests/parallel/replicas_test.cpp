@@ -49,6 +49,13 @@ TEST(Replicas, CopiesThatDoNotFitAreNotChosen) {
   EXPECT_EQ(plan.replicas.size(), 2u);
   EXPECT_EQ(plan.replicas[1].devices, (std::vector<int>{2, 3}));
   EXPECT_FALSE(plan.considered.back().fits);
+
+  const nlohmann::json considered = to_json(plan)["considered_copies"];
+  ASSERT_EQ(considered.size(), 3u);
+  EXPECT_EQ(considered[1]["data_parallel_size"], 2);
+  EXPECT_EQ(considered[1]["estimated_s"], plan.considered[1].estimated_s);
+  EXPECT_FALSE(considered[2]["fits"]);
+  EXPECT_TRUE(considered[2]["estimated_s"].is_null());
 }
 
 TEST(Replicas, ANumberThatIsAskedForIsTakenOrRefused) {

@@ -89,6 +89,7 @@ int run_limits(int argc, char** argv) {
 
 struct ModelBenchOptions {
   ModelOptions model;
+  bool asks_max_num_seqs = false;  // else as many as the largest case has
   std::string format;
   std::int64_t prompt_len = 512;
   std::int64_t gen_len = 64;
@@ -182,6 +183,21 @@ void apply_format(const std::string& format, ModelOptions& model) {
   model.dtype = format;
 }
 
+/// As many sequences as a case has are to run at once. A load waits in line where --max-num-seqs
+/// says so; of a batch there would be no speed.
+void make_room_for(std::int64_t num_seqs, bool is_load, ModelBenchOptions& options) {
+  std::int64_t& most = options.model.max_num_seqs;
+  if (num_seqs <= most) return;
+  if (!options.asks_max_num_seqs) {
+    most = num_seqs;
+  } else if (!is_load) {
+    throw UsageFailure(say_with("--max-num-seqs {}: a batch of {} does not run at once",
+                                "--max-num-seqs {}：批量 {} 不能同时运行",
+                                most,
+                                num_seqs));
+  }
+}
+
 /// The engine must hold the largest case.
 void size_model_for_loads(ModelBenchOptions& options) {
   std::int64_t longest = 0;
@@ -195,7 +211,7 @@ void size_model_for_loads(ModelBenchOptions& options) {
       sum.gen_len += part.num_streams * part.gen_len;
     }
     sum.num_streams += streams;
-    options.model.max_num_seqs = std::max(options.model.max_num_seqs, streams);
+    make_room_for(streams, /*is_load=*/true, options);
   }
   if (options.model.max_model_len == 0) options.model.max_model_len = longest + 1;
   // What is measured is what the devices' work is planned for: the average request.
@@ -228,9 +244,8 @@ void size_model(ModelBenchOptions& options) {
   for (const std::int64_t batch : options.gen_len > 0 ? options.batches : options.prefill_batches)
     workload.num_streams = std::max(workload.num_streams, batch);
   for (const std::int64_t batch : options.prefill_batches)
-    options.model.max_num_seqs = std::max(options.model.max_num_seqs, batch);
-  for (const std::int64_t batch : options.batches)
-    options.model.max_num_seqs = std::max(options.model.max_num_seqs, batch);
+    make_room_for(batch, /*is_load=*/false, options);
+  for (const std::int64_t batch : options.batches) make_room_for(batch, /*is_load=*/false, options);
 }
 
 std::optional<double> last_number(const std::string& output) {
@@ -580,6 +595,7 @@ int run_model(int argc, char** argv) {
           "  fastchat bench model --model-path ~/models/Qwen2-7B-Instruct --context 0,8192 "
           "--json"));
   if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
+  options.asks_max_num_seqs = app.count("--max-num-seqs") > 0;
   apply_format(options.format, options.model);
   options.clock_dilation = clock_dilation();
   size_model(options);

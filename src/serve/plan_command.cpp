@@ -110,6 +110,22 @@ std::string heading(const ModelOptions& options,
   return out;
 }
 
+/// Estimates are of all streams at once.
+void warn_of_queued_streams(const parallel::ReplicaPlan& plan,
+                            const parallel::PlanRequest& request) {
+  const std::int64_t at_once =
+      request.max_num_seqs * static_cast<std::int64_t>(plan.replicas.size());
+  if (request.workload.num_streams <= at_once) return;
+  log::warn("{}",
+            say_with("--num-streams {}: speeds are of all of them at once, but --max-num-seqs {} "
+                     "lets {} run at once and the others wait",
+                     "--num-streams {}：速度按全部同时运行估计，但 --max-num-seqs {} 只允许 {} "
+                     "个同时运行，其余排队",
+                     request.workload.num_streams,
+                     request.max_num_seqs,
+                     at_once));
+}
+
 std::vector<std::string_view> quantization_names(const model::ModelConfig& config) {
   std::vector<std::string_view> names;
   for (const model::Quantization each : model::quantizations(config))
@@ -153,13 +169,15 @@ int run_plan(int argc, char** argv) {
           "  fastchat plan --shape qwen2-7b --num-gpus 2 --max-gpu-memory 12GiB\n"
           "  fastchat plan --model-path ~/models/Qwen2-7B-Instruct --num-gpus 2 --max-gpu-memory "
           "8GiB,16GiB --json\n"
-          "  fastchat plan --shape qwen2-72b --cards 8xAscend910B1-64GiB --num-streams 32",
+          "  fastchat plan --shape qwen2-72b --cards 8xAscend910B1-64GiB --num-streams 32 "
+          "--max-num-seqs 32",
           "退出码：0 放得下，3 放不下，2 用法错误，1 无法读取模型或设备。\n"
           "示例：\n"
           "  fastchat plan --shape qwen2-7b --num-gpus 2 --max-gpu-memory 12GiB\n"
           "  fastchat plan --model-path ~/models/Qwen2-7B-Instruct --num-gpus 2 --max-gpu-memory "
           "8GiB,16GiB --json\n"
-          "  fastchat plan --shape qwen2-72b --cards 8xAscend910B1-64GiB --num-streams 32"));
+          "  fastchat plan --shape qwen2-72b --cards 8xAscend910B1-64GiB --num-streams 32 "
+          "--max-num-seqs 32"));
   if (const std::optional<int> status = parse_command_line(app, argc, argv)) return *status;
   if (options.model_path.empty() && options.shape.empty()) {
     fmt::print(stderr,
@@ -196,6 +214,7 @@ int run_plan(int argc, char** argv) {
                  parallel::to_text(*plan, text));
       fmt::print("{}", choice_text(*plan, request.workload));
     }
+    warn_of_queued_streams(*plan, request);
     return 0;
   }
 

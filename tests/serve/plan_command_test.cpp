@@ -212,6 +212,24 @@ TEST(PlanCommand, RemediesCanBeTypedAsPrinted) {
   EXPECT_EQ(with_limits(every).status, 0) << every;
 }
 
+TEST(PlanCommand, StreamsThatWaitInLineAreMentioned) {
+  const auto warnings = [](const char* max_num_seqs) {
+    return run(run_plan,
+               {"--shape",
+                "qwen2-7b",
+                "--cards",
+                "Ascend910B1-64GiB",
+                "--num-streams",
+                "64",
+                "--max-num-seqs",
+                max_num_seqs})
+        .err;
+  };
+  EXPECT_NE(warnings("16").find("--max-num-seqs 16 lets 16 run at once"), std::string::npos)
+      << warnings("16");
+  EXPECT_EQ(warnings("64"), "");
+}
+
 TEST(PlanCommand, ASingleCardHasItsSpeed) {
   const Ran ran =
       run(run_plan, {"--shape", "qwen2-7b", "--cards", "Ascend910B1-64GiB", "--prompt-len", "128"});

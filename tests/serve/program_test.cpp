@@ -393,6 +393,12 @@ TEST(Program, HowDevicesWorkTogetherIsSaidWithItsReason) {
   EXPECT_SAYS(fastchat(bench + "--data-parallel-size 2 2>/dev/null"), ", 2 devices: 2 copies");
 }
 
+TEST(Program, AnswersOfSimulatedDevicesAreSaidToMeanNothing) {
+  const std::string chat = "cli --model-path '" FASTCHAT_SOURCE_DIR "/models/demo' -m Hello";
+  EXPECT_SAYS(fastchat(chat, "LC_ALL=C FASTCHAT_CLOCK_DILATION=20"), "answers mean nothing");
+  EXPECT_EQ(fastchat(chat).output.find("answers mean nothing"), std::string::npos);
+}
+
 TEST(Program, OutputThatCannotBeWrittenIsAFailure) {
   if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "there is no /dev/full";
   const std::string plan = "plan --shape qwen2-0.5b --max-gpu-memory 4GiB ";

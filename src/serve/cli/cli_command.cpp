@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "serve/cli/chat_loop.h"
 #include "serve/cli/cli_options.h"
 #include "serve/cli/engine_backend.h"
@@ -17,6 +18,7 @@
 #include "serve/cli/load_progress.h"
 #include "serve/cli/start_report.h"
 #include "serve/cli/utf8.h"
+#include "serve/clock_dilation.h"
 #include "serve/command.h"
 #include "serve/command_line.h"
 #include "serve/exit_status.h"
@@ -142,6 +144,11 @@ int run_cli(int argc, char** argv) {
     return 0;
   }
   const text::ConversationTemplate* const conversation = chosen_template(options);
+  if (clock_dilation())
+    log::warn("{}",
+              say("FASTCHAT_CLOCK_DILATION: these devices are simulated and compute nothing; "
+                  "answers mean nothing",
+                  "FASTCHAT_CLOCK_DILATION：设备为模拟，不做任何计算；回答没有意义"));
   resolve_model_path(options.model);
   require_text(options.model, conversation == nullptr);
 

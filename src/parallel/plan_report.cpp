@@ -71,23 +71,6 @@ DevicePlan totals(const std::vector<DevicePlan>& rows) {
   return total;
 }
 
-/// Why a device holds nothing.
-std::string left_out_because(const PlanRequest& request, const DevicePlan& row, const Speaker& in) {
-  const ModelSizes& sizes = request.sizes;
-  const std::uint64_t least =
-      plus(*std::min_element(sizes.layer_weight_bytes.begin(), sizes.layer_weight_bytes.end()),
-           workspace_bytes(sizes, request, false));
-  if (row.budget_bytes < least)
-    return in.say("its {} are less than one layer and its workspace take ({})",
-                  "其 {} 不足以放下一层及其工作内存（{}）",
-                  format_bytes(row.budget_bytes),
-                  format_bytes(least));
-  if (request.devices.size() > sizes.layer_weight_bytes.size())
-    return std::string(in("there are fewer layers than devices", "层数少于设备数"));
-  return std::string(
-      in("the other devices hold more KV without it", "不用它时其余设备能容纳更多键值缓存"));
-}
-
 /// The longest context that fits with everything else as it is.
 std::int64_t longest_context(const PlanRequest& request) {
   PlanRequest any = request;

@@ -197,6 +197,52 @@ std::int64_t fewer_batched_tokens(const PlanRequest& request) {
   return fitting;
 }
 
+/// "0,1,3": the devices but for the shortest, where they hold everything without it.
+std::string devices_without_shortest(const Refusal& refusal,
+                                     const PlanRequest& request,
+                                     const Surroundings& surroundings) {
+  // Limits are one for each device, and copies take them in order.
+  const bool has_own_limits =
+      std::any_of(request.devices.begin(), request.devices.end(), [&](const DeviceBudget& device) {
+        return device.limit_bytes != request.devices.front().limit_bytes;
+      });
+  if (surroundings.indices.size() != request.devices.size() || request.devices.size() < 2 ||
+      request.shared_memory || has_own_limits)
+    return {};
+  const int shortest = shortest_device(refusal).device;
+  PlanRequest fewer = request;
+  fewer.devices.erase(fewer.devices.begin() + shortest);
+  if (!holds_promise(fewer)) return {};
+  std::vector<int> rest = surroundings.indices;
+  rest.erase(rest.begin() + shortest);
+  return fmt::format("{}", fmt::join(rest, ","));
+}
+
+/// The largest HCCL_BUFFSIZE, in MiB, with which everything fits; 0: none, or the buffers are not
+/// what is in the way.
+std::uint64_t smaller_collective_buffer(const PlanRequest& request,
+                                        const Surroundings& surroundings) {
+  // HCCL has two of them.
+  const std::uint64_t size = surroundings.collective_bytes / 2 / kMiB;
+  const auto fits = [&](std::uint64_t mebibytes) {
+    PlanRequest smaller = request;
+    smaller.sizes_of_share = [&](const TensorShare& share, int steps_in_flight) {
+      ModelSizes sizes = request.sizes_of_share(share, steps_in_flight);
+      if (share.size > 1) sizes.fixed_bytes -= 2 * (size - mebibytes) * kMiB;
+      return sizes;
+    };
+    return holds_promise(smaller);
+  };
+  if (size < 2 || !request.sizes_of_share || !fits(1)) return 0;
+  std::uint64_t fitting = 1;
+  std::uint64_t too_large = size;
+  while (too_large - fitting > 1) {
+    const std::uint64_t middle = fitting + (too_large - fitting) / 2;
+    (fits(middle) ? fitting : too_large) = middle;
+  }
+  return fitting;
+}
+
 /// --kv-cache-bytes is shared by the copies.
 std::uint64_t kv_bytes_of_all(const Refusal& refusal, const PlanRequest& request) {
   return times(refusal.kv_bytes_needed, as_unsigned(request.num_copies));
@@ -225,6 +271,18 @@ std::vector<std::string> remedies(const Refusal& refusal,
   if (const std::int64_t tokens = fewer_batched_tokens(request); tokens > 0)
     ways.push_back(in.say(
         "--max-num-batched-tokens {} or less", "--max-num-batched-tokens 不超过 {}", tokens));
+  if (const std::string rest = devices_without_shortest(refusal, request, surroundings);
+      !rest.empty())
+    ways.push_back(in.say("without device {} (--gpus {})",
+                          "不用设备 {}（--gpus {}）",
+                          device_label(request, shortest_device(refusal)),
+                          rest));
+  if (const std::uint64_t mebibytes = smaller_collective_buffer(request, surroundings);
+      mebibytes > 0)
+    ways.push_back(in.say("HCCL_BUFFSIZE={} or less (HCCL's buffers take {} of each card)",
+                          "HCCL_BUFFSIZE={} 或更小（HCCL 的缓冲区占每张卡 {}）",
+                          mebibytes,
+                          format_bytes(surroundings.collective_bytes)));
   if (refusal.raise_device >= 0) {
     const auto index = static_cast<std::size_t>(refusal.raise_device);
     const std::uint64_t budget = budget_bytes(request, request.devices[index]);

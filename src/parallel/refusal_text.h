@@ -24,6 +24,10 @@ struct Surroundings {
   int num_devices_there = 0;     // --num-gpus names no more than these; 0: as many as are said
   bool are_named_cards = false;  // --cards counts them, not --num-gpus
   bool fits_in_8_bits = false;   // --load-8bit would make it fit
+  /// What --gpus calls the devices of all copies; empty: they are not chosen by it.
+  std::vector<int> indices;
+  /// Of the workspace of a device in a tensor group, what HCCL_BUFFSIZE sets; 0: none.
+  std::uint64_t collective_bytes = 0;
 };
 
 /// to_text of planner.h, without remedies that are impossible in `surroundings`.

@@ -5,6 +5,7 @@
 
 #include <fmt/ranges.h>
 
+#include "base/bytes.h"
 #include "parallel/saturating.h"
 
 namespace fastchat::parallel {
@@ -62,6 +63,22 @@ std::string extras(const DevicePlan& row, int tensor_size, const Speaker& in) {
   if (tensor_size > 1 && row.num_layers > 0)
     parts.push_back(in.say("part {} of {}", "第 {}/{} 份", row.group_rank + 1, tensor_size));
   return fmt::format("{}", fmt::join(parts, in(", ", "、")));
+}
+
+std::string left_out_because(const PlanRequest& request, const DevicePlan& row, const Speaker& in) {
+  const ModelSizes& sizes = request.sizes;
+  const std::uint64_t least =
+      plus(*std::min_element(sizes.layer_weight_bytes.begin(), sizes.layer_weight_bytes.end()),
+           workspace_bytes(sizes, request, false));
+  if (row.budget_bytes < least)
+    return in.say("its {} are less than one layer and its workspace take ({})",
+                  "其 {} 不足以放下一层及其工作内存（{}）",
+                  format_bytes(row.budget_bytes),
+                  format_bytes(least));
+  if (request.devices.size() > sizes.layer_weight_bytes.size())
+    return std::string(in("there are fewer layers than devices", "层数少于设备数"));
+  return std::string(
+      in("the other devices hold more KV without it", "不用它时其余设备能容纳更多键值缓存"));
 }
 
 std::string device_label(const PlanRequest& request, const DevicePlan& row) {

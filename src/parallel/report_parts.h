@@ -41,6 +41,9 @@ std::string extras(const DevicePlan& row, int tensor_size, const Speaker& in);
 /// "0 npu:0": its position among the devices of all copies, and its name.
 std::string device_label(const PlanRequest& request, const DevicePlan& row);
 
+/// Why a device holds nothing.
+std::string left_out_because(const PlanRequest& request, const DevicePlan& row, const Speaker& in);
+
 bool any_described(const PlanRequest& request);
 nlohmann::json devices_json(const PlanRequest& request, const std::vector<DevicePlan>& rows);
 nlohmann::json bounds_json(const PlanRequest& request);

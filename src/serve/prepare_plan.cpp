@@ -259,6 +259,8 @@ parallel::Surroundings surroundings_of(const ModelOptions& options,
       found.device_bytes.emplace_back(card.free_bytes);
   } else if (planned.kind == device::DeviceKind::npu && !is_described(platform)) {
     found.num_devices_there = platform.num_devices();
+    found.indices = planned.devices;
+    found.collective_bytes = ops::traits(planned.kind).collective_bytes;
     // Without the limits that this platform reports.
     const std::unique_ptr<device::Platform> cards = device::create_npu_platform({});
     for (std::size_t rank = 0; rank < planned.devices.size(); ++rank)

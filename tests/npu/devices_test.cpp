@@ -70,6 +70,29 @@ std::vector<std::string> codes(const json& kind) {
   return all;
 }
 
+const char* const kDemo = "cli --device npu --model-path '" FASTCHAT_SOURCE_DIR "/models/demo' ";
+
+TEST(NpuDevices, ATensorGroupWithACardThatIsTooSmallGetsRemediesThatWork) {
+  const std::string small = "FASTCHAT_EMULATOR_MEMORY=64GiB,64GiB,256MiB,64GiB ";
+  const std::string cards = "FASTCHAT_EMULATOR_CARDS=4 " + small;
+  const std::string tensor = std::string(kDemo) + "--parallel tensor ";
+  const Ran refused = fastchat(cards, tensor + "--num-gpus 4");
+  EXPECT_EQ(refused.status, 3);
+  EXPECT_NE(refused.output.find("without device 2 npu:2 (--gpus 0,1,3)"), std::string::npos)
+      << refused.output;
+  const std::size_t at = refused.output.find("HCCL_BUFFSIZE=");
+  ASSERT_NE(at, std::string::npos) << refused.output;
+  const std::string size = refused.output.substr(at, refused.output.find(' ', at) - at);
+  EXPECT_EQ(fastchat(cards + size, tensor + "--num-gpus 4").status, 0) << size;
+  EXPECT_EQ(fastchat(cards, tensor + "--gpus 0,1,3").status, 0);
+
+  const Ran chosen = fastchat(cards, std::string(kDemo) + "--num-gpus 4");
+  EXPECT_EQ(chosen.status, 0);
+  EXPECT_NE(chosen.output.find("unused    npu:2: "), std::string::npos) << chosen.output;
+  const Ran copies = fastchat(cards, tensor + "--num-gpus 4 --data-parallel-size 2");
+  EXPECT_NE(copies.output.find("device 2 npu:2"), std::string::npos) << copies.output;
+}
+
 TEST(NpuDevices, ShowWhichCardsAreVisibleAndWhatIsInstalled) {
   const json npu = devices_json("FASTCHAT_EMULATOR_CARDS=8 ASCEND_RT_VISIBLE_DEVICES=4,6");
   ASSERT_TRUE(npu["available"]) << npu.dump(2);

@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "device/cpu/cpu_device.h"
+#include "parallel/report_parts.h"
 #include "serve/cli/console.h"
 #include "serve/cli/styled_text.h"
 #include "serve/language.h"
@@ -129,6 +130,15 @@ std::string start_report(const ModelInstance& model, bool how_to_leave) {
                       say_with("workspace {}", "工作区 {}", format_bytes(device.workspace_bytes))});
     }
   }
+  const parallel::Speaker in(text);
+  for (const parallel::Replica& replica : model.replicas())
+    for (const parallel::DevicePlan& device : replica.plan.devices)
+      if (device.num_layers == 0)
+        rows.push_back({say("unused", "未用"),
+                        say_with("{}: {}",
+                                 "{}：{}",
+                                 parallel::budget_of(replica.request, device).name,
+                                 parallel::left_out_because(replica.request, device, in))});
   if (const std::size_t copies = model.replicas().size(); copies > 1)
     rows.push_back({say("copies", "副本"),
                     say_with("{} whole copies of the model, {} device(s) each",

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <limits>
 #include <string_view>
 
@@ -445,17 +446,33 @@ std::unique_ptr<device::Platform> open_platform(const ModelOptions& options, Cho
   return device::create_cpu_platform(cpu);
 }
 
+namespace {
+
+/// What hides devices, where it may be that: " (ASCEND_RT_VISIBLE_DEVICES is '4, 5'; …)".
+std::string mask_text(device::DeviceKind kind) {
+  const char* const mask = std::getenv("ASCEND_RT_VISIBLE_DEVICES");
+  if (kind != device::DeviceKind::npu || mask == nullptr) return {};
+  return say_with(
+      " (ASCEND_RT_VISIBLE_DEVICES is '{}'; `fastchat devices` says what CANN makes of "
+      "it)",
+      "（ASCEND_RT_VISIBLE_DEVICES 为 '{}'；`fastchat devices` 会说明 CANN 如何解读）",
+      mask);
+}
+
+}  // namespace
+
 std::vector<int> device_indices(const ModelOptions& options, device::Platform& platform) {
   const int count = num_devices(options);
   std::vector<int> indices;
   for (int rank = 0; rank < count; ++rank) {
     const int index = options.gpus.empty() ? rank : options.gpus[static_cast<std::size_t>(rank)];
     check(index < platform.num_devices(),
-          fmt::runtime(text("device {} does not exist: there are {} {} devices, numbered from 0",
-                            "没有设备 {}：共有 {} 个 {} 设备，从 0 开始编号")),
+          fmt::runtime(text("device {} does not exist: there are {} {} devices, numbered from 0{}",
+                            "没有设备 {}：共有 {} 个 {} 设备，从 0 开始编号{}")),
           index,
           platform.num_devices(),
-          device::to_string(platform.kind()));
+          device::to_string(platform.kind()),
+          mask_text(platform.kind()));
     indices.push_back(index);
   }
   return indices;

@@ -284,6 +284,21 @@ TEST(AscendHost, AMaskThatHidesEveryCardIsExplained) {
   EXPECT_EQ(host.codes(), "driver_missing! mask_hides_all!");
 }
 
+// An emulator has none, and a container may have only some.
+TEST(AscendHost, AMaskIsJudgedByWhatTheRuntimeSeesWhereThereAreNoNodes) {
+  Host host;
+  host.remove_nodes();
+  host.set_mask("9");
+  EXPECT_EQ(host.codes(), "mask_names_no_card! nodes_missing!");
+  EXPECT_HAS(host.first_text(), "DEVICES=9: CANN sees none of the cards");
+  host.set_mask("4,5,9");
+  host.show_cards(2);
+  EXPECT_EQ(host.codes(), "mask_cut");
+  EXPECT_HAS(host.first_text(), "there is no card 9");
+  host.set_mask("4,5");
+  EXPECT_EQ(host.codes(), "");
+}
+
 TEST(AscendHost, ADriverElsewhereIsNotMissedWhereCannLoads) {
   Host host;
   host.remove("/usr/local/Ascend/driver");

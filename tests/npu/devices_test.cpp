@@ -93,6 +93,13 @@ TEST(NpuDevices, ATensorGroupWithACardThatIsTooSmallGetsRemediesThatWork) {
   EXPECT_NE(copies.output.find("device 2 npu:2"), std::string::npos) << copies.output;
 }
 
+TEST(NpuDevices, AMaskThatLeavesTooFewIsNamed) {
+  const Ran cut = fastchat("ASCEND_RT_VISIBLE_DEVICES='4, 5'", std::string(kDemo) + "--num-gpus 2");
+  EXPECT_EQ(cut.status, 1);
+  EXPECT_NE(cut.output.find("ASCEND_RT_VISIBLE_DEVICES is '4, 5'"), std::string::npos)
+      << cut.output;
+}
+
 TEST(NpuDevices, ShowWhichCardsAreVisibleAndWhatIsInstalled) {
   const json npu = devices_json("FASTCHAT_EMULATOR_CARDS=8 ASCEND_RT_VISIBLE_DEVICES=4,6");
   ASSERT_TRUE(npu["available"]) << npu.dump(2);

@@ -275,13 +275,28 @@ class Judge {
         return;
       case MaskProblem::none:
       case MaskProblem::ends_early:
+        // The runtime has read it and sees none, and no node says which cards there are.
+        if (is_loaded() && num_cards() == 0)
+          add("mask_names_no_card",
+              true,
+              "ASCEND_RT_VISIBLE_DEVICES={}: CANN sees none of the cards that it names: unset it, "
+              "or name cards that are there",
+              "ASCEND_RT_VISIBLE_DEVICES={}：CANN "
+              "看不到其中的任何一张卡：请取消设置，或改用存在的卡号",
+              *facts_.visible_mask);
         return;
     }
   }
 
   void judge_mask_of_some() {
     if (!facts_.visible_mask) return;
-    const VisibleCards visible = parse_visible_cards(*facts_.visible_mask, num_cards());
+    VisibleCards visible = parse_visible_cards(*facts_.visible_mask, num_cards());
+    // Where nodes do not tell the number of cards, what the runtime made of the mask does.
+    if (const std::size_t num_seen = runtime_.cards.size();
+        visible.problem == MaskProblem::none && num_seen < visible.cards.size()) {
+      visible.problem = MaskProblem::no_such_card;
+      visible.wrong_card = visible.cards[num_seen];
+    }
     if (visible.problem == MaskProblem::no_such_card)
       add("mask_cut",
           false,

@@ -155,7 +155,15 @@ std::string choice_text(const parallel::ReplicaPlan& planned, const parallel::Wo
       near_tie ? "--parallel auto：选择 {}，对 {} 个请求（{} + {} token）属于最快之列：估计 {:.3g} "
                  "秒；{}"
                : "--parallel auto：选择 {}，对 {} 个请求（{} + {} token）估计最快：{:.3g} 秒；{}",
-      mode_name(planned),
+      // Copies that were asked for are no choice.
+      planned.considered.size() < 2 && num_replicas > 1
+          ? say_with(
+                "{} in each of the {} copies asked for",
+                "{}（在指定的 {} 个副本中各自）",
+                mode_name(
+                    plan.mode, static_cast<int>(plan.placement.stages.size()), plan.tensor_size),
+                num_replicas)
+          : mode_name(planned),
       workload.num_streams,
       workload.prompt_len,
       workload.gen_len,

@@ -212,6 +212,18 @@ TEST(PlanCommand, RemediesCanBeTypedAsPrinted) {
   EXPECT_EQ(with_limits(every).status, 0) << every;
 }
 
+TEST(PlanCommand, CopiesThatWereAskedForAreNotCalledAChoice) {
+  const auto choice = [](std::vector<std::string> more) {
+    more.insert(more.begin(), {"--shape", "qwen2-7b", "--cards", "4xAscend910B1"});
+    const std::string out = run(run_plan, more).out;
+    return out.substr(std::min(out.size(), out.find("--parallel auto: ")));
+  };
+  const std::string asked = choice({"--data-parallel-size", "2"});
+  EXPECT_TRUE(asked.starts_with("--parallel auto: tensor in each of the 2 copies asked for, "))
+      << asked;
+  EXPECT_EQ(asked.find("(--data-parallel-size 2)"), std::string::npos) << asked;
+}
+
 TEST(PlanCommand, StreamsThatWaitInLineAreMentioned) {
   const auto warnings = [](const char* max_num_seqs) {
     return run(run_plan,

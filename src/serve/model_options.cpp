@@ -463,6 +463,13 @@ std::string mask_text(device::DeviceKind kind) {
 
 std::vector<int> device_indices(const ModelOptions& options, device::Platform& platform) {
   const int count = num_devices(options);
+  check(!options.gpus.empty() || count <= platform.num_devices(),
+        fmt::runtime(text("--num-gpus: {} {} devices asked for, {} there{}",
+                          "--num-gpus：要求 {} 个 {} 设备，只有 {} 个{}")),
+        count,
+        device::to_string(platform.kind()),
+        platform.num_devices(),
+        mask_text(platform.kind()));
   std::vector<int> indices;
   for (int rank = 0; rank < count; ++rank) {
     const int index = options.gpus.empty() ? rank : options.gpus[static_cast<std::size_t>(rank)];

@@ -96,6 +96,8 @@ TEST(NpuDevices, ATensorGroupWithACardThatIsTooSmallGetsRemediesThatWork) {
 TEST(NpuDevices, AMaskThatLeavesTooFewIsNamed) {
   const Ran cut = fastchat("ASCEND_RT_VISIBLE_DEVICES='4, 5'", std::string(kDemo) + "--num-gpus 2");
   EXPECT_EQ(cut.status, 1);
+  EXPECT_NE(cut.output.find("--num-gpus: 2 npu devices asked for, 1 there"), std::string::npos)
+      << cut.output;
   EXPECT_NE(cut.output.find("ASCEND_RT_VISIBLE_DEVICES is '4, 5'"), std::string::npos)
       << cut.output;
 }

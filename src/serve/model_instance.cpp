@@ -114,6 +114,7 @@ void ModelInstance::Impl::load_stages(const ModelOptions& options, const LoadObs
   runners.resize(num_copies);
   std::mutex mutex;
   std::uint64_t done_bytes = 0;
+  std::uint64_t all_bytes = 0;
   std::exception_ptr failure;
   const auto load = [&](std::size_t copy) {
     try {
@@ -121,7 +122,8 @@ void ModelInstance::Impl::load_stages(const ModelOptions& options, const LoadObs
           load_copy(options, plan.replicas[copy], [&](std::uint64_t bytes, std::uint64_t total) {
             const std::lock_guard lock(mutex);
             done_bytes += bytes;
-            if (observer) observer(done_bytes, total * num_copies);
+            all_bytes = total * num_copies;
+            if (observer) observer(done_bytes, all_bytes);
           });
     } catch (...) {
       const std::lock_guard lock(mutex);
@@ -133,6 +135,8 @@ void ModelInstance::Impl::load_stages(const ModelOptions& options, const LoadObs
   load(0);
   for (std::thread& other : others) other.join();
   if (failure) std::rethrow_exception(failure);
+  // A checkpoint has tensors that nothing loads, and files have headers.
+  if (observer && done_bytes < all_bytes) observer(all_bytes, all_bytes);
 }
 
 /// `observer` gets the bytes since its last call, and those of the whole copy.

@@ -76,7 +76,11 @@ std::vector<uint64_t> bytes_per_card(const char* name, const std::string& fallba
     const auto value = parse_bytes(part);
     if (!value)
       stop(fmt::format(
-          "{}={}: expected sizes such as 64GiB, separated by commas", variable(name), text));
+          "{}={}: expected whole numbers of KiB, MiB or GiB such as 64GiB, separated by commas, "
+          "got '{}'",
+          variable(name),
+          text,
+          part));
     values.push_back(*value);
   }
   if (values.size() == 1) values.assign(static_cast<size_t>(num_cards), values[0]);

@@ -102,6 +102,13 @@ TEST(NpuDevices, AMaskThatLeavesTooFewIsNamed) {
       << cut.output;
 }
 
+TEST(NpuDevices, SizesOfTheEmulatorAreWholeNumbers) {
+  const Ran ran = devices("FASTCHAT_EMULATOR_CARDS=2 FASTCHAT_EMULATOR_TAKEN=0,63.9GiB", "");
+  EXPECT_NE(ran.status, 0);
+  EXPECT_NE(ran.output.find("whole numbers of KiB, MiB or GiB"), std::string::npos) << ran.output;
+  EXPECT_NE(ran.output.find("got '63.9GiB'"), std::string::npos) << ran.output;
+}
+
 TEST(NpuDevices, ShowWhichCardsAreVisibleAndWhatIsInstalled) {
   const json npu = devices_json("FASTCHAT_EMULATOR_CARDS=8 ASCEND_RT_VISIBLE_DEVICES=4,6");
   ASSERT_TRUE(npu["available"]) << npu.dump(2);

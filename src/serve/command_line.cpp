@@ -56,11 +56,22 @@ std::string environment_name(const std::string& long_name) {
   return name;
 }
 
+// What is read where there is no flag for it, for people to set.
+constexpr std::string_view kOtherVariables[] = {"FASTCHAT_CANN_PATH",
+                                                "FASTCHAT_CARD_POOL",
+                                                "FASTCHAT_CLOCK_DILATION",
+                                                "FASTCHAT_CPU_ISA",
+                                                "FASTCHAT_CPU_PIN",
+                                                "FASTCHAT_GRAPH_LENGTHS",
+                                                "FASTCHAT_LAUNCH_BLOCKING",
+                                                "FASTCHAT_LOG",
+                                                "FASTCHAT_USE_MODELSCOPE"};
+
 // A variable that is nearly the name of a setting is a slip of the keyboard. Others are no business
 // of ours: other verbs have settings of their own, the library and the tests have variables too.
 void warn_of_misspelt_variables(const CLI::App& app) {
   static constexpr std::string_view kPrefix = "FASTCHAT_";
-  std::vector<std::string> names;
+  std::vector<std::string> names(std::begin(kOtherVariables), std::end(kOtherVariables));
   for (const CLI::Option* option : app.get_options())
     if (!option->get_envname().empty()) names.push_back(option->get_envname());
   const auto slips = [](std::string_view name, std::string_view setting) {

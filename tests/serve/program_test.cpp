@@ -190,10 +190,17 @@ TEST(Program, MisspeltVariablesOfTheEnvironmentAreSaidToBeIgnored) {
   const std::string plan = "plan --shape qwen2-0.5b --max-gpu-memory 8GiB";
   EXPECT_SAYS(fastchat(plan, "LC_ALL=C FASTCHAT_NUM_GPU=2"),
               "FASTCHAT_NUM_GPU is no setting and is ignored; did you mean FASTCHAT_NUM_GPUS?");
+  EXPECT_SAYS(fastchat(plan, "LC_ALL=C FASTCHAT_GRAPH_LENGTH=exact"),
+              "did you mean FASTCHAT_GRAPH_LENGTHS?");
+  EXPECT_SAYS(fastchat(plan, "LC_ALL=C FASTCHAT_CLOCK_DILLATION=20"),
+              "did you mean FASTCHAT_CLOCK_DILATION?");
   EXPECT_SAYS(fastchat(plan, "LC_ALL=zh_CN.UTF-8 FASTCHAT_SHAP=2"), "是不是 FASTCHAT_SHAPE？");
   for (const char* other : {"FASTCHAT_SLOW_TESTS=1",
                             "FASTCHAT_CLOCK_DILATION=2",
                             "FASTCHAT_LAUNCH_BLOCKING=1",
+                            "FASTCHAT_GRAPH_LENGTHS=exact",
+                            "FASTCHAT_CARD_POOL=0",
+                            "FASTCHAT_CPU_OPS=reference",
                             "FASTCHAT_EMULATOR_CARDS=2",
                             "FASTCHAT_LOG=warn",
                             "FASTCHAT_CPU_ISA=generic",

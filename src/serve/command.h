@@ -21,5 +21,6 @@ int run_bench(int argc, char** argv);
 int run_cli(int argc, char** argv);
 int run_devices(int argc, char** argv);
 int run_plan(int argc, char** argv);
+int run_serve(int argc, char** argv);
 
 }  // namespace fastchat::serve

@@ -68,8 +68,9 @@ int unknown_verb(std::string_view verb) {
     fmt::print(
         stderr,
         fmt::runtime(text(
-            "fastchat: '{}' comes in a later version; this one has cli, plan, bench and devices.\n",
-            "fastchat：'{}' 将在以后的版本提供；本版本有 cli、plan、bench 和 devices。\n")),
+            "fastchat: '{}' comes in a later version; this one has cli, serve, plan, bench and "
+            "devices.\n",
+            "fastchat：'{}' 将在以后的版本提供；本版本有 cli、serve、plan、bench 和 devices。\n")),
         verb);
     return kUsage;
   }

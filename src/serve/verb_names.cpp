@@ -7,8 +7,7 @@
 namespace fastchat::serve {
 namespace {
 
-constexpr std::string_view kPlannedVerbs[] = {
-    "serve", "worker", "controller", "api", "doctor", "quantize"};
+constexpr std::string_view kPlannedVerbs[] = {"worker", "controller", "api", "doctor", "quantize"};
 
 }  // namespace
 

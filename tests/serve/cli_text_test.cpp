@@ -87,7 +87,7 @@ TEST(VerbNames, TheNearestIsSuggested) {
   EXPECT_EQ(nearest_name("paln", kNames), "plan");
   EXPECT_EQ(nearest_name("clii", kNames), "cli");
   EXPECT_EQ(nearest_name("teapot", kNames), "");
-  EXPECT_TRUE(is_planned_verb("serve"));
+  EXPECT_TRUE(is_planned_verb("worker"));
   EXPECT_FALSE(is_planned_verb("cli"));
 }
 

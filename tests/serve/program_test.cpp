@@ -40,8 +40,9 @@ TEST(Program, AloneItListsItsVerbsAndOnlyThose) {
   for (const char* arguments : {"", "--help", "-h"}) {
     const Ran ran = fastchat(arguments);
     EXPECT_EQ(ran.status, 0);
-    for (const char* verb : {"cli ", "devices ", "plan ", "bench "}) EXPECT_SAYS(ran, verb);
-    EXPECT_EQ(ran.output.find("serve"), std::string::npos) << ran.output;
+    for (const char* verb : {"cli ", "serve ", "devices ", "plan ", "bench "})
+      EXPECT_SAYS(ran, verb);
+    EXPECT_EQ(ran.output.find("worker"), std::string::npos) << ran.output;
   }
 }
 
@@ -249,7 +250,7 @@ TEST(Program, TellsItsVersion) {
 }
 
 TEST(Program, VerbsThatComeLaterAreNamedAsSuch) {
-  const Ran ran = fastchat("serve --port 8000");
+  const Ran ran = fastchat("worker --port 8000");
   EXPECT_EQ(ran.status, 2);
   EXPECT_SAYS(ran, "later version");
 }

@@ -135,7 +135,7 @@ void ModelInstance::Impl::load_stages(const ModelOptions& options, const LoadObs
   load(0);
   for (std::thread& other : others) other.join();
   if (failure) std::rethrow_exception(failure);
-  // A checkpoint has tensors that nothing loads, and files have headers.
+  // A checkpoint may have tensors that nothing loads.
   if (observer && done_bytes < all_bytes) observer(all_bytes, all_bytes);
 }
 

@@ -92,7 +92,9 @@ void run_schedule(serve::ModelInstance& model,
     ASSERT_LE(answer.tokens.size(), whole.tokens.size());
     whole.tokens.resize(answer.tokens.size());
     whole.logprobs.resize(answer.tokens.size());
-    if (!one.is_cancelled) ASSERT_EQ(answer.finish_reason, engine::FinishReason::length);
+    if (!one.is_cancelled) {
+      ASSERT_EQ(answer.finish_reason, engine::FinishReason::length);
+    }
     SCOPED_TRACE(testing::Message() << "prompt " << one.prompt);
     expect_same(answer, whole, 0.05);
   }

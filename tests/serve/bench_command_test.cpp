@@ -122,12 +122,12 @@ TEST(BenchModel, QuotesTheBoundThatPlanPrintsForTheSameSplit) {
 TEST(BenchModel, TheNumberOfSequencesThatIsAskedForIsKept) {
   const std::string arguments = "bench model --model-path " FASTCHAT_SOURCE_DIR
                                 "/models/demo --prompt-len 0 --gen-len 4 --repetitions 1 ";
-  // The report has the KV of that many sequences of 13 positions, in blocks of 16.
+  // The report has the KV of that many sequences of 13 positions, in blocks of 32.
   const std::string load = arguments + "--load 8x8+4 2>&1 ";
-  EXPECT_NE(fastchat(load).output.find("cache for 256"), std::string::npos) << "16 sequences";
+  EXPECT_NE(fastchat(load).output.find("cache for 512\n"), std::string::npos) << "16 sequences";
   const Ran two = fastchat(load + "--max-num-seqs 2");
   EXPECT_EQ(two.status, 0);
-  EXPECT_NE(two.output.find("cache for 32\n"), std::string::npos) << two.output;
+  EXPECT_NE(two.output.find("cache for 64\n"), std::string::npos) << two.output;
   const Ran batch = fastchat(arguments + "--batch 4 --max-num-seqs 2 2>&1");
   EXPECT_EQ(batch.status, 2);
   EXPECT_NE(batch.output.find("--max-num-seqs 2: a batch of 4"), std::string::npos) << batch.output;

@@ -507,6 +507,7 @@ TEST(ChatMultiline, CtrlCDropsTheMessageAndIsNoWishToLeave) {
   for (int time = 0; time < 2; ++time) {
     ASSERT_ON(session, "USER");
     session.type("begun\n");
+    ASSERT_ON(session, "begun");  // shown: the terminal has it, and the program can read it
     ASSERT_TRUE(session.wait_until_read());
     session.press_ctrl_c();
   }

@@ -2,14 +2,18 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <nlohmann/json.hpp>
 
 namespace fastchat::serve {
 namespace {
@@ -220,7 +224,7 @@ TEST(Program, WhatIsWrongWithAModelsFilesIsChineseUnderZh) {
   for (const fs::directory_entry& file : fs::directory_iterator(FASTCHAT_SOURCE_DIR "/models/demo"))
     if (file.is_regular_file()) fs::copy_file(file.path(), folder / file.path().filename());
   const auto cli = [&](const std::string& environment) {
-    const Ran ran = fastchat("cli --device cpu -m hi --model-path " + folder.string(), environment);
+    Ran ran = fastchat("cli --device cpu -m hi --model-path " + folder.string(), environment);
     EXPECT_EQ(ran.status, 1) << ran.output;
     return ran;
   };
@@ -405,6 +409,37 @@ TEST(Program, AnswersOfSimulatedDevicesAreSaidToMeanNothing) {
   const std::string chat = "cli --model-path '" FASTCHAT_SOURCE_DIR "/models/demo' -m Hello";
   EXPECT_SAYS(fastchat(chat, "LC_ALL=C FASTCHAT_CLOCK_DILATION=20"), "answers mean nothing");
   EXPECT_EQ(fastchat(chat).output.find("answers mean nothing"), std::string::npos);
+}
+
+// With a tensor that nothing loads, as older checkpoints have.
+TEST(Program, LoadingEndsAtItsTotal) {
+  namespace fs = std::filesystem;
+  std::string pattern = (fs::temp_directory_path() / "fastchat-test-XXXXXX").string();
+  const fs::path folder = mkdtemp(pattern.data());
+  const fs::path demo = FASTCHAT_SOURCE_DIR "/models/demo";
+  for (const char* name : {"config.json", "tokenizer.json", "tokenizer_config.json"})
+    fs::copy_file(demo / name, folder / name);
+  std::ifstream in(demo / "model.safetensors", std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  std::uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, bytes.data(), sizeof header_bytes);
+  nlohmann::json header = nlohmann::json::parse(bytes.substr(8, header_bytes));
+  const std::uint64_t data_bytes = bytes.size() - 8 - header_bytes;
+  constexpr std::uint64_t kExtra = 1 << 20;
+  header["model.layers.0.self_attn.rotary_emb.inv_freq"] = {
+      {"dtype", "F32"},
+      {"shape", {kExtra / 4}},
+      {"data_offsets", {data_bytes, data_bytes + kExtra}}};
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  header_bytes = text.size();
+  std::ofstream(folder / "model.safetensors", std::ios::binary)
+      << std::string(reinterpret_cast<const char*>(&header_bytes), sizeof header_bytes) << text
+      << bytes.substr(bytes.size() - data_bytes) << std::string(kExtra, '\0');
+  const Ran ran = fastchat("cli --model-path " + folder.string());
+  EXPECT_EQ(ran.status, 0) << ran.output;
+  EXPECT_SAYS(ran, "loading 3.68 MiB / 3.68 MiB, ");
+  fs::remove_all(folder);
 }
 
 TEST(Program, OutputThatCannotBeWrittenIsAFailure) {

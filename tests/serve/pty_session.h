@@ -74,8 +74,8 @@ class PtySession {
       keys.remove_prefix(static_cast<std::size_t>(written));
     }
   }
-  /// Waits until the program has read every whole line that was typed: Ctrl-C takes back what it
-  /// has not. False when patience ends first.
+  /// Waits until the program has read every whole line that was typed and has been echoed: Ctrl-C
+  /// takes back what it has not. False when patience ends first.
   bool wait_until_read() {
     const int terminal = open(ptsname(fd_), O_RDONLY | O_NOCTTY | O_CLOEXEC);
     const auto deadline = std::chrono::steady_clock::now() + kPatience;

@@ -52,7 +52,7 @@ api::ServedModel serve_model(ModelInstance& model, const ServeOptions& options) 
   served.tokenizer = model.tokenizer();
   served.chat_template = model.chat_template();
   served.thinks = model.tokenizer()->token_to_id("</think>").has_value();
-  Result<api::SamplingDefaults> defaults = api::read_sampling_defaults(options.model.model_path);
+  Result<engine::SamplingParams> defaults = api::read_sampling_defaults(options.model.model_path);
   check(defaults.has_value(), "{}", defaults ? std::string() : defaults.error().message);
   served.defaults = *defaults;
   return served;

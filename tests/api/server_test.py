@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -39,8 +40,9 @@ def test_tokens_and_back(server):
     assert tokens["count"] == len(tokens["tokens"]) and tokens["max_model_len"] == 1024
     back = httpx.post(server.url + "/detokenize", json={"model": "demo", "tokens": tokens["tokens"]}).json()
     assert back == {"prompt": text}
-    chat = httpx.post(server.url + "/tokenize", json={"model": "demo", "messages": CHAT["messages"]}).json()
-    assert chat["count"] > 5
+    for named in ({"model": "demo"}, {}):  # the only model need not be named
+        chat = httpx.post(server.url + "/tokenize", json={**named, "messages": CHAT["messages"]}).json()
+        assert chat["count"] > 5
 
 
 def test_the_token_check_of_fastchat(server):
@@ -191,28 +193,38 @@ def test_a_port_that_is_taken_is_named():
     assert str(port) in ran.stderr
 
 
-def test_ready_tells_that_the_model_loads_and_health_lives():
+def test_ready_tells_that_the_model_loads_and_health_lives(tmp_path):
     """Before the model is there, requests are told to come again."""
+    # Large enough to be seen loading; its weights are made up.
+    config = json.loads(open(os.path.join(DEMO_MODEL, "config.json")).read())
+    config.update(hidden_size=512, intermediate_size=4096, num_hidden_layers=16, vocab_size=50_000)
+    config.update(num_attention_heads=8, num_key_value_heads=2, head_dim=64)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(os.path.join(DEMO_MODEL, name), tmp_path)
     # The port is bound before loading: found free by us first, as --port 0 is printed after loading.
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [PROGRAM, "serve", "--model-path", DEMO_MODEL, *DEVICE, "--port", str(port), "--log-level", "warn"],
-        stderr=subprocess.DEVNULL,
-    )
+    command = [PROGRAM, "serve", "--model-path", str(tmp_path), "--load-format", "dummy", "--port", str(port), *DEVICE]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
     try:
         seen = set()
         while "ready" not in seen:
             try:
-                answer = httpx.get(f"http://127.0.0.1:{port}/ready")
+                answer = httpx.get(url + "/ready")
             except httpx.TransportError:
                 assert process.poll() is None
                 continue
             seen.add("ready" if answer.status_code == 200 else "loading")
-            if answer.status_code == 503:
+            if answer.status_code == 503 and "asked" not in seen:
+                seen.add("asked")
                 assert "loading" in answer.json()["status"]
-                assert httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+                assert httpx.get(url + "/health").status_code == 200
+                early = httpx.get(url + "/v1/models")
+                assert early.status_code == 200 or (early.status_code == 503 and early.headers["retry-after"])
+        assert "loading" in seen
     finally:
         process.terminate()
         assert process.wait(timeout=60) in (0, 143)
@@ -244,14 +256,18 @@ def test_metrics(server):
     label = 'model_name="demo"'
     before = read()
     httpx.post(server.url + "/v1/chat/completions", json=CHAT, timeout=60)
+    long = {"model": "demo", "prompt": "x", "max_tokens": 200, "ignore_eos": True}
+    httpx.post(server.url + "/v1/completions", json=long, timeout=60)
     after = read()
 
     def grown(name, labels=label):
         return after[f"{name}{{{labels}}}"] - before[f"{name}{{{labels}}}"]
 
-    assert grown("vllm:generation_tokens_total") >= 7
-    assert grown("vllm:time_to_first_token_seconds_count") == 1
-    assert grown("vllm:e2e_request_latency_seconds_count") == 1
-    assert grown("vllm:inter_token_latency_seconds_count") <= 6  # those that came together with the first are none
+    assert grown("vllm:generation_tokens_total") >= 207
+    assert grown("vllm:time_to_first_token_seconds_count") == 2
+    assert grown("vllm:e2e_request_latency_seconds_count") == 2
+    # Tokens that are seen together with the first have no time between them.
+    assert 100 <= grown("vllm:inter_token_latency_seconds_count") <= 6 + 199
     assert grown("vllm:request_success_total", label + ',finished_reason="stop"') == 1
+    assert grown("vllm:request_success_total", label + ',finished_reason="length"') == 1
     assert after[f"vllm:num_requests_running{{{label}}}"] == 0

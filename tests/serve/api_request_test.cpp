@@ -70,7 +70,7 @@ Json chat(const char* more) {
 }
 
 TEST(ChatRequest, DefaultsAreTheModelsAndTheRequestOverridesThem) {
-  const SamplingDefaults defaults{.temperature = 0.6f, .top_p = 0.9f, .top_k = 20};
+  const engine::SamplingParams defaults{.temperature = 0.6f, .top_p = 0.9f, .top_k = 20};
   const ChatRequest plain = read_chat_request(chat("{}"), defaults, false);
   EXPECT_EQ(plain.common.sampling.temperature, 0.6f);
   EXPECT_EQ(plain.common.sampling.top_k, 20);

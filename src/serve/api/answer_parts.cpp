@@ -82,8 +82,7 @@ std::string token_bytes(const text::Tokenizer& tokenizer, std::int32_t token) {
 
 std::string readable(std::string_view bytes) {
   // nlohmann's writer is the one that replaces; what it writes is read back.
-  const std::string written = Json(bytes).dump(-1, ' ', false, Json::error_handler_t::replace);
-  return Json::parse(written).get<std::string>();
+  return Json::parse(json_text(Json(bytes))).get<std::string>();
 }
 
 Json chat_logprobs(const text::Tokenizer& tokenizer,
@@ -104,8 +103,6 @@ Json chat_logprobs(const text::Tokenizer& tokenizer,
   return {{"content", std::move(content)}, {"refusal", nullptr}};
 }
 
-std::string sse_event(const Json& json) {
-  return "data: " + json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n\n";
-}
+std::string sse_event(const Json& json) { return "data: " + json_text(json) + "\n\n"; }
 
 }  // namespace fastchat::serve::api

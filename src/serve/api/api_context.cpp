@@ -37,11 +37,15 @@ const std::vector<ServedModel>& ApiContext::models() const {
   throw error;
 }
 
+const ServedModel& ApiContext::model_of(const text::Json& body) const {
+  return find_model(models(), Fields(body).required_string("model"));
+}
+
 asio::awaitable<void> respond_json(http::Exchange& exchange, int status, const text::Json& json) {
   http::Response response;
   response.status = status;
   response.content_type = "application/json";
-  response.body = json.dump(-1, ' ', false, text::Json::error_handler_t::replace);
+  response.body = json_text(json);
   co_await exchange.respond(response);
 }
 

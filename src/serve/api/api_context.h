@@ -41,6 +41,8 @@ class ApiContext {
   double loading_progress() const;
   /// Throws ApiError, 503, while there are none, and when draining.
   const std::vector<ServedModel>& models() const;
+  /// The one that a request's "model" names. Throws ApiError: as models(), none named, unknown.
+  const ServedModel& model_of(const text::Json& body) const;
 
  private:
   const ApiOptions options_;

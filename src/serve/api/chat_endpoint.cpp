@@ -112,7 +112,7 @@ class ChatAnswer final : public OpenAiAnswer {
     choice.num_output_tokens = progress.num_output_tokens;
   }
 
-  /// vLLM's: which stop string or token of the request ended it.
+  /// vLLM's: which stop string ended it.
   static Json stop_reason_json(const Progress& progress) {
     if (!progress.stop_string.empty()) return progress.stop_string;
     return nullptr;
@@ -153,9 +153,8 @@ class ChatAnswer final : public OpenAiAnswer {
 }  // namespace
 
 asio::awaitable<void> chat_completions(ApiContext& context, http::Exchange& exchange) {
-  const std::vector<ServedModel>& models = context.models();
   const Json body = parse_body(exchange.request().body);
-  const ServedModel& model = find_model(models, Fields(body).required_string("model"));
+  const ServedModel& model = context.model_of(body);
   ChatRequest request = read_chat_request(body, model.defaults, context.options().is_strict);
   const Prompt prompt = chat_prompt(model, request);
   CommonFields& common = request.common;

@@ -27,11 +27,7 @@ std::string content_text(Fields& message, bool may_be_absent) {
   if (!content->is_array()) message.expected("content", "a string or an array of parts", *content);
   std::string joined;
   for (std::size_t i = 0; i < content->size(); ++i) {
-    const std::string place = fmt::format("{}[{}]", message.full_name("content"), i);
-    const Json& each = (*content)[i];
-    if (!each.is_object())
-      refuse(place, fmt::format("'{}' is {}, expected an object", place, describe_type(each)));
-    Fields part(each, place + ".");
+    Fields part = element(*content, i, message.full_name("content"));
     const std::string type = part.required_string("type");
     std::string piece;
     if (type == "text" || type == "input_text" || type == "output_text")
@@ -62,17 +58,14 @@ Json tool_calls_of(const Json& calls) {
   return read;
 }
 
-Json template_message(const Json& message, std::size_t index) {
-  const std::string place = fmt::format("messages[{}]", index);
-  if (!message.is_object())
-    refuse(place, fmt::format("'{}' is {}, expected an object", place, describe_type(message)));
-  Fields fields(message, place + ".");
+Json template_message(const Json& messages, std::size_t index) {
+  Fields fields = element(messages, index, "messages");
   std::string role = fields.required_string("role");
   if (std::find(std::begin(kRoles), std::end(kRoles), role) == std::end(kRoles))
-    refuse(
-        place + ".role",
-        fmt::format(
-            "'{}.role' is '{}', expected system, developer, user, assistant or tool", place, role));
+    refuse(fields.full_name("role"),
+           fmt::format("'{}' is '{}', expected system, developer, user, assistant or tool",
+                       fields.full_name("role"),
+                       role));
   const Json* const calls = fields.array("tool_calls");
   const bool is_answer = role == "assistant";
   Json read;
@@ -102,13 +95,15 @@ void read_template_variables(Fields& fields, text::RenderOptions& render) {
 Json template_messages(const Json& messages) {
   if (messages.empty()) refuse("messages", "'messages' is empty, expected at least one message");
   Json read = Json::array();
-  for (std::size_t i = 0; i < messages.size(); ++i)
-    read.push_back(template_message(messages[i], i));
+  for (std::size_t i = 0; i < messages.size(); ++i) read.push_back(template_message(messages, i));
   return read;
 }
 
-ChatRequest read_chat_request(const Json& body, const SamplingDefaults& defaults, bool is_strict) {
+ChatRequest read_chat_request(const Json& body,
+                              const engine::SamplingParams& defaults,
+                              bool is_strict) {
   Fields fields(body);
+  fields.any("model");
   ChatRequest request;
   request.common = read_common_fields(fields, defaults);
   const Json* const messages = fields.any("messages");

@@ -20,7 +20,7 @@ struct ChatRequest {
 
 /// Throws ApiError.
 ChatRequest read_chat_request(const text::Json& body,
-                              const SamplingDefaults& defaults,
+                              const engine::SamplingParams& defaults,
                               bool is_strict);
 
 /// Messages as clients send them, as templates take them: parts of text joined by new lines,

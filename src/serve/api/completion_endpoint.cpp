@@ -59,7 +59,6 @@ struct Choice {
   double sum_of_logprobs = 0.0;
   Progress last;  // without text and logprobs
   std::size_t text_offset = 0;
-  std::int32_t num_output_tokens = 0;
   bool is_begun = false;
 };
 
@@ -163,7 +162,6 @@ class CompletionAnswer final : public OpenAiAnswer {
   void note(Choice& choice, const Progress& progress) {
     for (const engine::TokenLogprob& each : progress.logprobs)
       choice.sum_of_logprobs += each.logprob;
-    choice.num_output_tokens = progress.num_output_tokens;
     choice.last = progress;
     choice.last.text.clear();
     choice.last.logprobs.clear();
@@ -193,7 +191,7 @@ class CompletionAnswer final : public OpenAiAnswer {
     std::iota(order.begin(), order.end(), 0);
     if (request_.best_of == request_.common.n) return order;
     const auto mean = [this](std::size_t i) {
-      return choices_[i].sum_of_logprobs / std::max(1, choices_[i].num_output_tokens);
+      return choices_[i].sum_of_logprobs / std::max(1, choices_[i].last.num_output_tokens);
     };
     std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
       if (choices_[a].prompt_index != choices_[b].prompt_index)
@@ -212,7 +210,7 @@ class CompletionAnswer final : public OpenAiAnswer {
     Usage sum;
     for (std::size_t i = 0; i < choices_.size(); ++i) {
       const Choice& choice = choices_[i];
-      if (request_.generates) sum.num_output_tokens += choice.num_output_tokens;
+      if (request_.generates) sum.num_output_tokens += choice.last.num_output_tokens;
       if (i % static_cast<std::size_t>(request_.best_of) != 0) continue;
       sum.num_prompt_tokens +=
           static_cast<std::int64_t>(prompts_[choice.prompt_index].tokens.size());
@@ -251,9 +249,8 @@ std::vector<EncodedPrompt> encode_prompts(const ServedModel& model,
 }  // namespace
 
 asio::awaitable<void> completions(ApiContext& context, http::Exchange& exchange) {
-  const std::vector<ServedModel>& models = context.models();
   const Json body = parse_body(exchange.request().body);
-  const ServedModel& model = find_model(models, Fields(body).required_string("model"));
+  const ServedModel& model = context.model_of(body);
   const CompletionRequest request =
       read_completion_request(body, model.defaults, context.options().is_strict);
   std::vector<EncodedPrompt> prompts = encode_prompts(model, request);

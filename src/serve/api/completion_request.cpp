@@ -46,9 +46,10 @@ std::vector<PromptInput> read_prompts(Fields& fields, const std::string& name) {
 }
 
 CompletionRequest read_completion_request(const Json& body,
-                                          const SamplingDefaults& defaults,
+                                          const engine::SamplingParams& defaults,
                                           bool is_strict) {
   Fields fields(body);
+  fields.any("model");
   CompletionRequest request;
   request.common = read_common_fields(fields, defaults);
   CommonFields& common = request.common;

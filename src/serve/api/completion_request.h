@@ -27,7 +27,7 @@ inline constexpr std::size_t kMaxPrompts = 2048;
 
 /// Throws ApiError.
 CompletionRequest read_completion_request(const text::Json& body,
-                                          const SamplingDefaults& defaults,
+                                          const engine::SamplingParams& defaults,
                                           bool is_strict);
 
 /// One text, several, one array of tokens, or several. Throws ApiError naming `name`.

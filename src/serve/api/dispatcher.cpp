@@ -98,15 +98,14 @@ asio::awaitable<void> handle(ApiContext& context, http::Exchange& exchange) {
   response.content_type = "application/json";
   const bool is_anthropic = exchange.request().path.starts_with("/v1/messages");
   const text::Json body = is_anthropic ? anthropic_error_body(*failure) : error_body(*failure);
-  response.body = body.dump(-1, ' ', false, text::Json::error_handler_t::replace);
+  response.body = json_text(body);
   if (failure->retry_after_s > 0)
     response.headers.add("Retry-After", fmt::format("{}", failure->retry_after_s));
   co_await exchange.respond(response);
 }
 
 std::string body_text(int status, std::string_view message) {
-  return error_body(status, std::string(message))
-      .dump(-1, ' ', false, text::Json::error_handler_t::replace);
+  return json_text(error_body(status, std::string(message)));
 }
 
 }  // namespace

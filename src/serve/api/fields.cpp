@@ -14,6 +14,10 @@ constexpr int kMaxDepth = 64;
 
 }  // namespace
 
+std::string json_text(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 Json parse_body(std::string_view body) {
   const auto watch = [](int depth, Json::parse_event_t /*event*/, Json& /*value*/) {
     if (depth > kMaxDepth)
@@ -48,6 +52,14 @@ std::string describe_type(const Json& value) {
     default:
       return "the number " + value.dump();
   }
+}
+
+Fields element(const Json& array, std::size_t index, const std::string& name) {
+  const std::string place = fmt::format("{}[{}]", name, index);
+  const Json& value = array[index];
+  if (!value.is_object())
+    refuse(place, fmt::format("'{}' is {}, expected an object", place, describe_type(value)));
+  return Fields(value, place + ".");
 }
 
 Fields::Fields(const Json& object, std::string prefix)

@@ -13,6 +13,9 @@
 
 namespace fastchat::serve::api {
 
+/// What is no UTF-8 becomes U+FFFD.
+std::string json_text(const text::Json& json);
+
 /// Parses a body. Throws ApiError: not JSON (with the place), not an object, nested too deeply.
 text::Json parse_body(std::string_view body);
 
@@ -52,6 +55,10 @@ class Fields {
   std::string prefix_;
   std::set<std::string, std::less<>> asked_;
 };
+
+/// The fields of the object at `index` of `array`, whose name is `name`. Throws ApiError where it
+/// is none. Keeps a reference.
+Fields element(const text::Json& array, std::size_t index, const std::string& name);
 
 /// "a number", "a string", …, for messages.
 std::string describe_type(const text::Json& value);

@@ -34,7 +34,6 @@ class Generation::Sequence final : public engine::OutputListener {
         } else if (push_text(output)) {
           note(output);
           progress_.finish_reason = engine::FinishReason::stop;
-          progress_.stop_token_id = -1;
           verdict = engine::Verdict::stop;
         } else {
           note(output);
@@ -90,7 +89,6 @@ class Generation::Sequence final : public engine::OutputListener {
                                      output.prompt_logprobs.end());
     progress_.finish_reason = output.finish_reason;
     progress_.error = output.error;
-    progress_.stop_token_id = output.stop_token_id;
     progress_.num_prompt_tokens = output.num_prompt_tokens;
     progress_.num_cached_tokens = output.num_cached_tokens;
     progress_.num_output_tokens = output.num_output_tokens;

@@ -29,10 +29,8 @@ struct Progress {
   std::vector<engine::TokenLogprob> logprobs;         // of the new tokens, where asked
   std::vector<engine::TokenLogprob> prompt_logprobs;  // once, where asked
   engine::FinishReason finish_reason = engine::FinishReason::none;
-  std::string error;  // with FinishReason::error
-  /// What ended it, where that is a stop string or a token of stop_token_ids; else empty and -1.
-  std::string stop_string;
-  std::int32_t stop_token_id = -1;
+  std::string error;        // with FinishReason::error
+  std::string stop_string;  // that ended it, if one did
   std::int32_t num_prompt_tokens = 0;
   std::int32_t num_cached_tokens = 0;
   std::int32_t num_output_tokens = 0;  // so far

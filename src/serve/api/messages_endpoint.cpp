@@ -26,11 +26,7 @@ BlockText read_blocks(Fields& fields, const std::string& name, const Json& conte
   if (!content.is_array()) fields.expected(name, "a string or an array of blocks", content);
   BlockText read;
   for (std::size_t i = 0; i < content.size(); ++i) {
-    const std::string place = fmt::format("{}[{}]", fields.full_name(name), i);
-    if (!content[i].is_object())
-      refuse(place,
-             fmt::format("'{}' is {}, expected an object", place, describe_type(content[i])));
-    Fields block(content[i], place + ".");
+    Fields block = element(content, i, fields.full_name(name));
     const std::string type = block.required_string("type");
     if (type == "thinking") {
       read.thinking += block.required_string("thinking");
@@ -58,20 +54,17 @@ Json read_messages(Fields& fields) {
   if (sent == nullptr || sent->empty())
     refuse("messages", "'messages' is missing or empty, expected at least one message");
   for (std::size_t i = 0; i < sent->size(); ++i) {
-    const std::string place = fmt::format("messages[{}]", i);
-    if (!(*sent)[i].is_object())
-      refuse(place,
-             fmt::format("'{}' is {}, expected an object", place, describe_type((*sent)[i])));
-    Fields message((*sent)[i], place + ".");
+    Fields message = element(*sent, i, "messages");
     const std::string role = message.required_string("role");
     if (role != "user" && role != "assistant" && role != "system")
-      refuse(place + ".role",
-             fmt::format("'{}.role' is '{}', expected user or assistant", place, role));
+      refuse(
+          message.full_name("role"),
+          fmt::format("'{}' is '{}', expected user or assistant", message.full_name("role"), role));
     const Json* const content = message.any("content");
     if (content == nullptr)
-      refuse(
-          place + ".content",
-          fmt::format("'{}.content' is missing, expected a string or an array of blocks", place));
+      refuse(message.full_name("content"),
+             fmt::format("'{}' is missing, expected a string or an array of blocks",
+                         message.full_name("content")));
     const BlockText read = read_blocks(message, "content", *content);
     Json one = {{"role", role}, {"content", read.text}};
     if (!read.thinking.empty()) one["reasoning_content"] = read.thinking;
@@ -94,30 +87,26 @@ void read_thinking(Fields& fields, text::RenderOptions& render) {
 
 /// `needs_max_tokens`: not to count tokens.
 ChatRequest read_messages_request(const Json& body,
-                                  const SamplingDefaults& defaults,
+                                  const engine::SamplingParams& defaults,
                                   bool is_strict,
                                   bool needs_max_tokens) {
   Fields fields(body);
   ChatRequest request;
   CommonFields& common = request.common;
-  common.model = fields.required_string("model");
+  fields.any("model");
   request.messages = read_messages(fields);
   const auto max_tokens = fields.integer("max_tokens", 1, INT32_MAX);
   if (!max_tokens && needs_max_tokens)
     refuse("max_tokens", "'max_tokens' is missing, expected a whole number of at least 1");
   engine::SamplingParams& sampling = common.sampling;
+  sampling = defaults;
   sampling.max_tokens = static_cast<std::int32_t>(max_tokens.value_or(1));
-  const auto number = [&](const char* name, double least, double most, float fallback) {
-    return static_cast<float>(fields.number(name, least, most).value_or(fallback));
-  };
-  sampling.temperature = number("temperature", 0, 2, defaults.temperature);
-  sampling.top_p = std::max(number("top_p", 0, 1, defaults.top_p), 1e-6f);
-  sampling.top_k =
-      static_cast<std::int32_t>(fields.integer("top_k", -1, INT32_MAX).value_or(defaults.top_k));
-  sampling.min_p = defaults.min_p;
-  sampling.repetition_penalty = defaults.repetition_penalty;
-  if (auto stops = fields.strings("stop_sequences", 64)) common.stop = *std::move(stops);
-  common.stop.erase(std::remove(common.stop.begin(), common.stop.end(), ""), common.stop.end());
+  if (const auto temperature = fields.number("temperature", 0, 2))
+    sampling.temperature = static_cast<float>(*temperature);
+  sampling.top_p = read_top_p(fields, defaults.top_p);
+  if (const auto top_k = fields.integer("top_k", -1, INT32_MAX))
+    sampling.top_k = static_cast<std::int32_t>(*top_k);
+  common.stop = read_stop_strings(fields, "stop_sequences");
   common.stream.streams = fields.boolean("stream").value_or(false);
   read_thinking(fields, request.render);
   // A last message of the assistant is the beginning of the answer.
@@ -261,9 +250,8 @@ class MessageAnswer final : public Answer {
 }  // namespace
 
 asio::awaitable<void> messages(ApiContext& context, http::Exchange& exchange) {
-  const std::vector<ServedModel>& models = context.models();
   const Json body = parse_body(exchange.request().body);
-  const ServedModel& model = find_model(models, Fields(body).required_string("model"));
+  const ServedModel& model = context.model_of(body);
   ChatRequest request =
       read_messages_request(body, model.defaults, context.options().is_strict, true);
   const Prompt prompt = chat_prompt(model, request);
@@ -275,9 +263,8 @@ asio::awaitable<void> messages(ApiContext& context, http::Exchange& exchange) {
 }
 
 asio::awaitable<void> count_message_tokens(ApiContext& context, http::Exchange& exchange) {
-  const std::vector<ServedModel>& models = context.models();
   const Json body = parse_body(exchange.request().body);
-  const ServedModel& model = find_model(models, Fields(body).required_string("model"));
+  const ServedModel& model = context.model_of(body);
   const ChatRequest request =
       read_messages_request(body, model.defaults, context.options().is_strict, false);
   const Json json = {{"input_tokens", chat_prompt(model, request).tokens.size()}};

@@ -53,12 +53,9 @@ std::vector<std::int32_t> tokens_of(const ServedModel& model, const Json& body) 
 }
 
 /// Where a request need not name its model, the only one.
-const ServedModel& model_of(ApiContext& context, const Json& body) {
+const ServedModel& model_or_only_one(const ApiContext& context, const Json& body) {
   const std::vector<ServedModel>& models = context.models();
-  Fields fields(body);
-  const std::optional<std::string> name = fields.string("model");
-  if (!name && models.size() == 1) return models.front();
-  return find_model(models, name ? *name : fields.required_string("model"));
+  return models.size() == 1 && !Fields(body).has("model") ? models.front() : context.model_of(body);
 }
 
 }  // namespace
@@ -79,7 +76,7 @@ asio::awaitable<void> get_model(ApiContext& context, http::Exchange& exchange) {
 
 asio::awaitable<void> tokenize(ApiContext& context, http::Exchange& exchange) {
   const Json body = parse_body(exchange.request().body);
-  const ServedModel& model = model_of(context, body);
+  const ServedModel& model = model_or_only_one(context, body);
   const std::vector<std::int32_t> tokens = tokens_of(model, body);
   Json json = {
       {"count", tokens.size()}, {"max_model_len", model.max_model_len()}, {"tokens", tokens}};
@@ -93,7 +90,7 @@ asio::awaitable<void> tokenize(ApiContext& context, http::Exchange& exchange) {
 
 asio::awaitable<void> detokenize(ApiContext& context, http::Exchange& exchange) {
   const Json body = parse_body(exchange.request().body);
-  const ServedModel& model = model_of(context, body);
+  const ServedModel& model = model_or_only_one(context, body);
   Fields fields(body);
   const Json* const tokens = fields.array("tokens");
   if (tokens == nullptr) refuse("tokens", "'tokens' is missing, expected an array of token ids");
@@ -123,10 +120,7 @@ asio::awaitable<void> token_check(ApiContext& context, http::Exchange& exchange)
     refuse("prompts", "'prompts' is missing, expected an array of {model, prompt, max_tokens}");
   Json checks = Json::array();
   for (std::size_t i = 0; i < prompts->size(); ++i) {
-    const std::string place = fmt::format("prompts[{}]", i);
-    if (!(*prompts)[i].is_object())
-      fields.expected("prompts", "an array of objects", (*prompts)[i]);
-    Fields each((*prompts)[i], place + ".");
+    Fields each = element(*prompts, i, "prompts");
     const ServedModel& model = find_model(models, each.required_string("model"));
     const std::size_t count = text_prompt(model, each.required_string("prompt")).size();
     const std::int64_t answer = each.integer("max_tokens", 0, INT32_MAX).value_or(0);

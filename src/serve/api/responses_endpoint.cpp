@@ -34,17 +34,13 @@ Json read_input(Fields& fields) {
   }
   if (!input->is_array()) fields.expected("input", "a string or an array of items", *input);
   for (std::size_t i = 0; i < input->size(); ++i) {
-    const std::string place = fmt::format("input[{}]", i);
-    if (!(*input)[i].is_object())
-      refuse(place,
-             fmt::format("'{}' is {}, expected an object", place, describe_type((*input)[i])));
-    Fields item((*input)[i], place + ".");
+    Fields item = element(*input, i, "input");
     const std::string type = item.string("type").value_or("message");
     if (type == "reasoning") continue;  // what the model thought before is not read again
     if (type != "message")
-      refuse(place + ".type",
-             fmt::format("'{}.type' is '{}', expected message; tool calls come in a later version",
-                         place,
+      refuse(item.full_name("type"),
+             fmt::format("'{}' is '{}', expected message; tool calls come in a later version",
+                         item.full_name("type"),
                          type));
     messages.push_back({{"role", item.required_string("role")},
                         {"content", item.has("content") ? *item.any("content") : Json()}});
@@ -80,23 +76,20 @@ void read_text_format(Fields& fields) {
 }
 
 ResponsesRequest read_responses_request(const Json& body,
-                                        const SamplingDefaults& defaults,
+                                        const engine::SamplingParams& defaults,
                                         bool is_strict) {
   Fields fields(body);
   ResponsesRequest request;
   CommonFields& common = request.chat.common;
-  common.model = fields.required_string("model");
+  fields.any("model");
   request.chat.messages = read_input(fields);
   engine::SamplingParams& sampling = common.sampling;
   const auto max_tokens = fields.integer("max_output_tokens", 1, INT32_MAX);
+  sampling = defaults;
   sampling.max_tokens = static_cast<std::int32_t>(max_tokens.value_or(0));
-  sampling.temperature =
-      static_cast<float>(fields.number("temperature", 0, 2).value_or(defaults.temperature));
-  sampling.top_p =
-      std::max(static_cast<float>(fields.number("top_p", 0, 1).value_or(defaults.top_p)), 1e-6f);
-  sampling.top_k = defaults.top_k;
-  sampling.min_p = defaults.min_p;
-  sampling.repetition_penalty = defaults.repetition_penalty;
+  if (const auto temperature = fields.number("temperature", 0, 2))
+    sampling.temperature = static_cast<float>(*temperature);
+  sampling.top_p = read_top_p(fields, defaults.top_p);
   common.stream.streams = fields.boolean("stream").value_or(false);
   fields.any("stream_options");
   Json effort = nullptr;
@@ -313,9 +306,8 @@ class ResponsesAnswer final : public Answer {
 }  // namespace
 
 asio::awaitable<void> responses(ApiContext& context, http::Exchange& exchange) {
-  const std::vector<ServedModel>& models = context.models();
   const Json body = parse_body(exchange.request().body);
-  const ServedModel& model = find_model(models, Fields(body).required_string("model"));
+  const ServedModel& model = context.model_of(body);
   ResponsesRequest request =
       read_responses_request(body, model.defaults, context.options().is_strict);
   CommonFields& common = request.chat.common;

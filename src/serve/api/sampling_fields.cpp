@@ -43,8 +43,7 @@ std::vector<std::pair<std::int32_t, float>> read_logit_bias(Fields& fields) {
 }
 
 void read_stop(Fields& fields, CommonFields& common) {
-  if (auto stops = fields.strings("stop", kMaxStopStrings)) common.stop = *std::move(stops);
-  common.stop.erase(std::remove(common.stop.begin(), common.stop.end(), ""), common.stop.end());
+  common.stop = read_stop_strings(fields, "stop");
   if (const Json* const ids = fields.array("stop_token_ids"))
     for (const Json& id : *ids) {
       if (!id.is_number_integer() || id.get<std::int64_t>() < 0 ||
@@ -116,17 +115,15 @@ constexpr const char* kHarmless[] = {"user",
 
 }  // namespace
 
-CommonFields read_common_fields(Fields& fields, const SamplingDefaults& defaults) {
+CommonFields read_common_fields(Fields& fields, const engine::SamplingParams& defaults) {
   CommonFields common;
-  common.model = fields.required_string("model");
   engine::SamplingParams& sampling = common.sampling;
+  sampling = defaults;
   const auto number = [&](const char* name, double least, double most, float fallback) {
     return static_cast<float>(fields.number(name, least, most).value_or(fallback));
   };
   sampling.temperature = number("temperature", 0, 2, defaults.temperature);
-  sampling.top_p = number("top_p", 0, 1, defaults.top_p);
-  // 0 leaves the most likely token, as 1e-6 does.
-  sampling.top_p = std::max(sampling.top_p, 1e-6f);
+  sampling.top_p = read_top_p(fields, defaults.top_p);
   sampling.top_k =
       static_cast<std::int32_t>(fields.integer("top_k", -1, kMaxTokenId).value_or(defaults.top_k));
   sampling.min_p = number("min_p", 0, 1, defaults.min_p);
@@ -148,6 +145,18 @@ CommonFields read_common_fields(Fields& fields, const SamplingDefaults& defaults
   common.n = static_cast<std::int32_t>(fields.integer("n", 1, kMaxChoices).value_or(1));
   read_stream(fields, common);
   return common;
+}
+
+std::vector<std::string> read_stop_strings(Fields& fields, const std::string& name) {
+  std::vector<std::string> stops =
+      fields.strings(name, kMaxStopStrings).value_or(std::vector<std::string>());
+  stops.erase(std::remove(stops.begin(), stops.end(), ""), stops.end());
+  return stops;
+}
+
+float read_top_p(Fields& fields, float fallback) {
+  constexpr float kLeast = 1e-6f;  // the engine takes none at all for an error
+  return std::max(static_cast<float>(fields.number("top_p", 0, 1).value_or(fallback)), kLeast);
 }
 
 void refuse_unsupported(Fields& fields) {

@@ -12,15 +12,6 @@
 
 namespace fastchat::serve::api {
 
-/// What a request gets where it says nothing: the model's generation_config.json, else neutral.
-struct SamplingDefaults {
-  float temperature = 1.0f;
-  float top_p = 1.0f;
-  std::int32_t top_k = 0;
-  float min_p = 0.0f;
-  float repetition_penalty = 1.0f;
-};
-
 struct StreamOptions {
   bool streams = false;
   bool include_usage = false;           // one chunk with usage alone at the end
@@ -28,7 +19,6 @@ struct StreamOptions {
 };
 
 struct CommonFields {
-  std::string model;
   engine::SamplingParams sampling;
   std::vector<std::string> stop;
   bool include_stop_str_in_output = false;
@@ -40,8 +30,14 @@ struct CommonFields {
 /// Most choices of one request.
 inline constexpr std::int32_t kMaxChoices = 128;
 
-/// Reads them from `fields`. Of `max_tokens` and the like the caller takes care. Throws ApiError.
-CommonFields read_common_fields(Fields& fields, const SamplingDefaults& defaults);
+/// Reads them from `fields`; what these leave open is as in `defaults`, the model's own. Of
+/// "model", `max_tokens` and the like the caller takes care. Throws ApiError.
+CommonFields read_common_fields(Fields& fields, const engine::SamplingParams& defaults);
+
+/// Strings that end an answer: one, or several; empty ones end nothing. Throws ApiError.
+std::vector<std::string> read_stop_strings(Fields& fields, const std::string& name);
+/// "top_p": 0 leaves the likeliest token.
+float read_top_p(Fields& fields, float fallback);
 
 /// What a client may send that this server does not have. Throws ApiError for fields that would
 /// change the answer; takes note of those that do not.

@@ -24,8 +24,8 @@ const ServedModel& find_model(const std::vector<ServedModel>& models, const std:
   throw error;
 }
 
-Result<SamplingDefaults> read_sampling_defaults(const std::filesystem::path& folder) {
-  SamplingDefaults defaults;
+Result<engine::SamplingParams> read_sampling_defaults(const std::filesystem::path& folder) {
+  engine::SamplingParams defaults;
   const std::filesystem::path file = folder / "generation_config.json";
   const Result<text::Json> read = text::read_json_object(file);
   if (!read) return read.error();

@@ -24,7 +24,7 @@ struct ServedModel {
   engine::RequestQueue* engine = nullptr;
   const text::Tokenizer* tokenizer = nullptr;
   const text::ChatTemplate* chat_template = nullptr;  // nullptr: prompts only, no chats
-  SamplingDefaults defaults;
+  engine::SamplingParams defaults;
   /// It writes what it thinks between <think> and </think>, which answers give apart.
   bool thinks = false;
   std::shared_ptr<ModelMetrics> metrics = std::make_shared<ModelMetrics>();
@@ -37,6 +37,6 @@ struct ServedModel {
 const ServedModel& find_model(const std::vector<ServedModel>& models, const std::string& name);
 
 /// generation_config.json of the folder, as far as it is about sampling. Errors: invalid_request.
-Result<SamplingDefaults> read_sampling_defaults(const std::filesystem::path& folder);
+Result<engine::SamplingParams> read_sampling_defaults(const std::filesystem::path& folder);
 
 }  // namespace fastchat::serve::api
